@@ -1,0 +1,139 @@
+"""The value of an expression on arrays, shared by every interpreter that computes with arrays (Nonlin and Moment bodies).
+
+Layout. A vector's array has shape (*batch, *axes, n): leading batch dimensions that broadcast as in numpy, then its named axes sorted
+by name, then coordinates. A scalar's array has shape (*batch, *axes).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import add as plus
+from operator import mul as times
+from typing import Any, assert_never
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import erf
+
+from tensorprog.language.expr import (
+    Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, walk,
+)
+from tensorprog.language.nonlin import TABLE
+
+J = types.SimpleNamespace(**{k: getattr(jnp, k) for k in dir(jnp) if not k.startswith("_")})
+J.erf, J.sigmoid, J.softplus = erf, jax.nn.sigmoid, jax.nn.softplus
+
+
+def function(fn: Fn) -> Callable[..., Array]:
+    """fn as an elementwise JAX function of arrays; derivatives by automatic differentiation where the table gives none."""
+    if fn.body is not None:
+        body: Callable[..., Any] = fn.body
+    else:
+        row = TABLE[fn.name]
+        body = lambda *x: row.body(J, *x, *fn.constants)  # noqa: E731
+    for i, order in enumerate(fn.order):
+        for _ in range(order):
+            body = jax.grad(body, argnums=i)
+    if sum(fn.order) == 0:
+        return lambda *x: jnp.asarray(body(*x))
+
+    def elementwise(*x: Array) -> Array:
+        full = jnp.broadcast_arrays(*x)
+        flat = jax.vmap(body)(*(a.ravel() for a in full))
+        return flat.reshape(full[0].shape)
+
+    return elementwise
+
+
+def evaluate(e: Expr, values: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], vectors: frozenset[str] | set[str]) -> Array:
+    """The array of `e`, with shape (*batch, *axes_of(e), n), or without n where `e` reads no vector.
+
+    Args:
+        values: an array for every variable that `e` reads, in the layout above.
+        axes: the (sorted) named axes of each variable.
+        vectors: the names that are vectors (the others are scalars).
+    """
+    has_vector = any(isinstance(node, Ref) and node.name in vectors for node in walk(e))
+    out, _ = _value(e, values, axes, vectors, 1 if has_vector else 0)
+    return out
+
+
+def align(a: Array, own: tuple[str, ...], target: tuple[str, ...], trailing: int) -> Array:
+    """Insert axes of size 1 so that an array over `own` broadcasts over `target` (both sorted)."""
+    batch = a.ndim - len(own) - trailing
+    shape = list(a.shape[:batch])
+    sizes = dict(zip(own, a.shape[batch : batch + len(own)], strict=True))
+    shape += [sizes.get(name, 1) for name in target]
+    return a.reshape(*shape, *a.shape[a.ndim - trailing :] if trailing else ())
+
+
+def take(a: Array, position: int, index: tuple[int, ...]) -> Array:
+    """a[.., index, ..] along one dimension, with 0 where the index is -1."""
+    out = jnp.take(a, jnp.array([max(i, 0) for i in index]), axis=position)
+    if min(index) >= 0:
+        return out
+    keep = jnp.array([i >= 0 for i in index]).reshape([-1 if d == position % a.ndim else 1 for d in range(a.ndim)])
+    return jnp.where(keep, out, 0)
+
+
+def _value(
+    e: Expr, values: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], vectors: frozenset[str] | set[str], trailing: int
+) -> tuple[Array, tuple[str, ...]]:
+    def below(arg: Expr) -> tuple[Array, tuple[str, ...]]:
+        return _value(arg, values, axes, vectors, trailing)
+
+    def together(args: tuple[Expr, ...]) -> tuple[list[Array], tuple[str, ...]]:
+        parts = [below(arg) for arg in args]
+        target = tuple(sorted({name for _, own in parts for name in own}))
+        return [align(a, own, target, trailing) for a, own in parts], target
+
+    match e:
+        case Ref(name):
+            a = jnp.asarray(values[name])
+            return (a[..., None] if trailing and name not in vectors else a), tuple(axes[name])
+        case Number(value):
+            return jnp.full((1,) * trailing, value), ()
+        case Tensor(own, shape, entries):
+            target = tuple(sorted(own))
+            a = jnp.array(entries).reshape(shape).transpose([own.index(name) for name in target])
+            return (a[..., None] if trailing else a), target
+        case Add(terms):
+            parts, target = together(terms)
+            return reduce(plus, parts), target
+        case Mul(factors):
+            parts, target = together(factors)
+            return reduce(times, parts), target
+        case Power(base, exponent):
+            a, own = below(base)
+            return (a ** int(exponent) if float(exponent).is_integer() else a**exponent), own
+        case Apply(fn, args):
+            parts, target = together(args)
+            return function(fn)(*parts), target
+        case Sum(axis, arg):
+            a, own = below(arg)
+            return a.sum(axis=_position(own, axis, trailing)), tuple(name for name in own if name != axis)
+        case Gather(arg, axis, into, index):
+            a, own = below(arg)
+            at = _position(own, axis, trailing)
+            if into is None:
+                taken = take(a, at, index)
+                return jnp.squeeze(taken, at), tuple(name for name in own if name != axis)
+            renamed = tuple(into if name == axis else name for name in own)
+            target = tuple(sorted(renamed))
+            taken = take(a, at, index)
+            batch = a.ndim - len(own) - trailing
+            order = [*range(batch), *(batch + renamed.index(name) for name in target), *range(batch + len(own), a.ndim)]
+            return taken.transpose(order), target
+        case Softmax(axis, arg):
+            a, own = below(arg)
+            return jax.nn.softmax(a, axis=_position(own, axis, trailing)), own
+        case _:
+            assert_never(e)
+
+
+def _position(own: tuple[str, ...], axis: str, trailing: int) -> int:
+    return own.index(axis) - len(own) - trailing
+
