@@ -6,46 +6,20 @@ by name, then coordinates. A scalar's array has shape (*batch, *axes).
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from operator import add as plus
 from operator import mul as times
-from typing import Any, assert_never
+from typing import assert_never
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import erf
 
+from tensorprog.gaussian.functions import function
 from tensorprog.language.expr import (
-    Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, walk,
+    Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, walk,
 )
-from tensorprog.language.nonlin import TABLE
-
-J = types.SimpleNamespace(**{k: getattr(jnp, k) for k in dir(jnp) if not k.startswith("_")})
-J.erf, J.sigmoid, J.softplus = erf, jax.nn.sigmoid, jax.nn.softplus
-
-
-def function(fn: Fn) -> Callable[..., Array]:
-    """fn as an elementwise JAX function of arrays; derivatives by automatic differentiation where the table gives none."""
-    if fn.body is not None:
-        body: Callable[..., Any] = fn.body
-    else:
-        row = TABLE[fn.name]
-        body = lambda *x: row.body(J, *x, *fn.constants)  # noqa: E731
-    for i, order in enumerate(fn.order):
-        for _ in range(order):
-            body = jax.grad(body, argnums=i)
-    if sum(fn.order) == 0:
-        return lambda *x: jnp.asarray(body(*x))
-
-    def elementwise(*x: Array) -> Array:
-        full = jnp.broadcast_arrays(*x)
-        flat = jax.vmap(body)(*(a.ravel() for a in full))
-        return flat.reshape(full[0].shape)
-
-    return elementwise
 
 
 def evaluate(e: Expr, values: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], vectors: frozenset[str] | set[str]) -> Array:
