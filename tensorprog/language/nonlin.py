@@ -7,14 +7,16 @@ written f'. `form` rewrites a function in the atoms whose Gaussian expectations 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import factorial, pi, sqrt
+from math import factorial, isfinite, pi, sqrt
 from typing import Any
 
 from tensorprog.language.expr import Apply, Expr, Fn, Growth, add, mul, number, power
 
 G = Growth
+MAX_DEGREE = 100  # of a Hermite polynomial or a ramp
+LEAST_DEGREE = {"hermite": 0, "ramp": -1}  # functions whose constant is a degree
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,17 @@ def fn(name: str, *constants: float) -> Fn:
 
     Raises:
         KeyError: no such function; the message lists those that exist.
-        ValueError: the wrong number of constants.
+        ValueError: the wrong number of constants, or one outside its domain.
     """
     row = TABLE.get(name)
     if row is None:
         raise KeyError(f"no nonlinearity is called {name!r}; built in are {', '.join(sorted(TABLE))}")
     if len(constants) != len(row.constants):
         raise ValueError(f"{name} takes {len(row.constants)} constants ({', '.join(row.constants) or 'none'}), got {len(constants)}")
+    least = LEAST_DEGREE.get(name)
+    if not all(isfinite(c) for c in constants) or (least is not None and not (least <= constants[0] <= MAX_DEGREE and constants[0] % 1 == 0)):
+        domain = "finite constants" if least is None else f"an integer from {least} to {MAX_DEGREE}"
+        raise ValueError(f"{name} takes {domain}, got {', '.join(map(repr, constants))}")
     growth, parity, kinks = row.growth, row.parity, row.kinks
     if name == "hermite":
         parity = 1 if constants[0] % 2 == 0 else -1
@@ -127,6 +133,28 @@ def fn(name: str, *constants: float) -> Fn:
         growth = (G.DISTRIBUTION, G.POLYNOMIAL, G.LIPSCHITZ)[int(constants[0]) + 1]
         parity = 1 if constants[0] == -1 else 0
     return Fn(name, tuple(float(c) for c in constants), growth=growth, parity=parity, kinks=kinks)
+
+
+def differentiated(f: Fn, order: tuple[int, ...]) -> Fn:
+    """The partial derivative of f of that order: as smooth as f, or discontinuous where f has kinks."""
+    if not any(order):
+        return replace(f, order=order)
+    return replace(f, order=order, growth=max(f.growth, G.POLYNOMIAL) if f.kinks else f.growth)
+
+
+def named(name: str, constants: tuple[float, ...], order: tuple[int, ...], functions: Mapping[str, Fn]) -> Fn:
+    """The function that a text means by a name: a user's from `functions`, else a built-in, with its derivatives taken.
+
+    Raises:
+        KeyError: no such function; the message lists those that exist.
+        ValueError: wrong constants, or the wrong number of arguments.
+    """
+    f = functions[name] if name in functions else fn(name, *constants)
+    if f.constants != constants:
+        raise ValueError(f"{name} was given with the constants {f.constants}, the text has {constants}")
+    if len(order) != f.arity:
+        raise ValueError(f"{name} takes {f.arity} argument{'s' * (f.arity != 1)}, got {len(order)}")
+    return differentiated(f, order)
 
 
 def user_function(
@@ -149,10 +177,7 @@ def derivative(f: Fn, args: tuple[Expr, ...], i: int = 0) -> Expr:
         return row.derivative(*args, *f.constants)
     if f.growth is G.DISTRIBUTION:
         raise ValueError("the derivative of delta is not a function, and nothing here gives its expectation a meaning")
-    order = tuple(o + (j == i) for j, o in enumerate(f.order))
-    smooth = not f.kinks
-    growth = max(f.growth, G.PSEUDO_LIPSCHITZ if f.growth > G.LIPSCHITZ else G.LIPSCHITZ) if smooth else max(f.growth, G.POLYNOMIAL)
-    return Apply(replace(f, order=order, growth=growth), args)
+    return Apply(differentiated(f, tuple(o + (j == i) for j, o in enumerate(f.order))), args)
 
 
 def form(f: Fn, x: Expr) -> Expr | None:
