@@ -1,0 +1,23 @@
+"""The command line: each command is one function of the library, asked of an architecture by name or of a program file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 2 when the input was refused, 130 when interrupted."""
+    from tensorprog.cli.app import app
+    from tensorprog.cli.screen import err, failure
+    from tensorprog.errors import TensorProgramError
+
+    try:
+        app(tokens)
+    except TensorProgramError as error:
+        for line in str(error).splitlines():
+            failure(line)
+        return 2
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        return 130
+    return 0

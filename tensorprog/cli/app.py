@@ -1,0 +1,148 @@
+"""The commands and their help. Nothing here computes: a command imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+app = App(
+    name="tensorprog",
+    help="Write a neural network once as a Tensor Program; compute, check and see what the infinite-width theory says about it.",
+    version=version("tensorprog"),
+    help_epilogue="ARCHITECTURE is a name that `tensorprog list` shows, followed by its own options (`--depth 3`), or a program file (.tp or .json).",
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+LOOK, COMPUTE = Group("Look at a program", sort_key=1), Group("Compute", sort_key=2)
+
+Output = Annotated[Path | None, Parameter(alias="-o")]
+OwnOption = Annotated[str, Parameter(help="An option of the architecture itself, such as `--depth 3` or `--nonlinearity erf`.")]
+
+
+@app.command(name="list", group=LOOK)
+def list_() -> None:
+    """List the architectures and their options."""
+    from tensorprog.cli import look
+
+    look.architectures()
+
+
+@app.command(group=LOOK)
+def check(architecture: str, /, **options: OwnOption) -> None:
+    """Check the types; name the language; report the simple GIA check and the theorem's hypotheses.
+
+    Args:
+        architecture: A name, or a program file.
+    """
+    from tensorprog.cli import look
+
+    look.check(architecture, options)
+
+
+@app.command(group=LOOK)
+def show(architecture: str, /, *, backward: bool = False, json: bool = False, output: Output = None, **options: OwnOption) -> None:
+    """Print the program as in the papers.
+
+    Args:
+        architecture: A name, or a program file.
+        backward: With backpropagation, which is a program too.
+        json: In the exchange format.
+        output: Write to this file instead.
+    """
+    from tensorprog.cli import look
+
+    look.show(architecture, options, backward=backward, json=json, output=output)
+
+
+@app.command(group=LOOK)
+def draw(
+    architecture: str, /, *, output: Output = None, backward: bool = False, fold: bool = True, legend: bool = False, **options: OwnOption
+) -> None:
+    """Draw the program in the notation of the papers.
+
+    Args:
+        architecture: A name, or a program file.
+        output: The picture: .svg, .png, .pdf or .dot [default: ARCHITECTURE.svg].
+        backward: With the backward pass mirrored under the forward pass.
+        fold: One node for a family; --no-fold draws one node for every position.
+        legend: Explain the notation in the picture.
+    """
+    from tensorprog.cli import look
+
+    look.draw(architecture, options, output=output, backward=backward, fold=fold, legend=legend)
+
+
+@app.command(group=COMPUTE)
+def kernel(architecture: str, /, *, data: str = "digits", points: int = 32, output: Output = None, **options: OwnOption) -> None:
+    """Compute the limiting NNGP kernel and NTK on a data set.
+
+    Args:
+        architecture: A name, or a program file.
+        data: `digits`, or a .npz, .npy or .csv file.
+        points: Use the first so many inputs.
+        output: Save the kernels here (.npz): nngp, ntk, the contribution of every parameter, and where they come from.
+    """
+    from tensorprog.cli import experiments
+
+    experiments.kernel(architecture, options, source=data, points=points, output=output)
+
+
+@app.command(group=COMPUTE)
+def converge(
+    architecture: str, /, *, widths: str = "64:1024", seeds: int = 64, data: str = "digits", points: int = 8, output: Output = None, **options: OwnOption
+) -> None:
+    """Measure how fast the kernels of real networks approach their limits as the width grows.
+
+    Args:
+        architecture: A name, or a program file.
+        widths: `64:2048` doubles from 64 to 2048; or a list, `64,128,512`.
+        seeds: Networks at each width.
+        data: `digits`, or a .npz, .npy or .csv file.
+        points: Use the first so many inputs.
+        output: Write the plot (.svg, .png, .pdf) or the errors (.npz, .csv) here.
+    """
+    from tensorprog.cli import experiments
+
+    experiments.converge(architecture, options, widths=widths, seeds=seeds, source=data, points=points, output=output)
+
+
+@app.command(group=COMPUTE)
+def train(
+    architecture: str, /, *, widths: str = "128:2048", seeds: int = 2, data: str = "digits", classes: str = "3,8", points: int = 48, test: int = 24,
+    output: Output = None, **options: OwnOption,
+) -> None:
+    """Train real networks of growing width beside kernel gradient descent, each from its own outputs at initialization.
+
+    Args:
+        architecture: A name, or a program file.
+        widths: `128:2048` doubles from 128 to 2048; or a list.
+        seeds: Networks at each width.
+        data: `digits`, or a file with targets.
+        classes: The two classes of the data to tell apart (targets -1 and +1); `none` takes the targets as they are.
+        points: Training inputs.
+        test: Test inputs.
+        output: Write the plot (.svg, .png, .pdf) or the trajectories (.npz) here.
+    """
+    from tensorprog.cli import experiments
+
+    experiments.train(
+        architecture, options, widths=widths, seeds=seeds, source=data, classes=classes, points=points, test=test, output=output
+    )
+
+
+@app.command(group=COMPUTE)
+def demo(*architectures: str, output: Annotated[Path, Parameter(alias="-o")] = Path("out"), quick: bool = False) -> None:
+    """Do all of it on real images and write one HTML report.
+
+    Args:
+        architectures: Names from `tensorprog list` [default: mlp, and resnet and transformer where they exist].
+        output: The folder for the report and everything behind it; what it holds already is not computed again.
+        quick: Small widths and few networks: seconds instead of minutes.
+    """
+    from tensorprog.cli import experiments
+
+    experiments.demo(architectures, output=output, quick=quick)

@@ -1,0 +1,35 @@
+"""What a person sees: the console, tables of numbers, progress bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def table(title: str, *columns: str) -> Table:
+    """An open table: the first column is text, the others are numbers."""
+    t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for i, name in enumerate(columns):
+        t.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    return t
+
+
+def failure(message: str) -> None:
+    """One message a line, the word `error` before it, on the standard error."""
+    err.print("[bold red]error[/] ", end="")
+    err.print(message, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(transient: bool = True) -> Iterator[Progress]:
+    """A progress bar with counts and times, on the standard error so that results can be piped."""
+    columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("[dim]left[/]"), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=transient) as bar:
+        yield bar
