@@ -1,0 +1,176 @@
+"""The construction of Z (Yang & Littwin 2021, Def. B.3): constants found line by line, and the map from roots to Z that they define.
+
+Given the constants (limits of scalars, coefficients of hats and dots), every Z^x is a function of the roots, sample by sample. So samples need not
+be kept: any block of them can be made again, and differentiating this very function is the autodiff form of the dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from tensorprog.interpret.expression import evaluate
+from tensorprog.interpret.particles.operator import Direction, dot_weights, extend, scale
+from tensorprog.interpret.particles.roots import Form, Normals, Reals
+from tensorprog.language.expr import Expr, refs
+from tensorprog.language.instr import MatMul, Moment, Nonlin
+from tensorprog.language.program import Program
+
+Dots = Literal["stein", "autodiff"]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """weights @ (all members of the vectors `args`)."""
+
+    weights: Reals
+    args: tuple[str, ...]
+
+
+@dataclass
+class Construction:
+    """One replicate: the roots and the constants found so far."""
+
+    program: Program
+    normals: Normals
+    forms: dict[str, Form]
+    scalars: dict[str, Array]
+    dots: dict[str, Dot] = field(default_factory=dict[str, Dot])
+    next_root: int = 0
+    kept: dict[str, Array] = field(default_factory=dict[str, Array])
+
+    def values(self, names: Iterable[str]) -> Iterator[dict[str, Array]]:
+        """The named variables at every block of samples; kept between calls where there is a single block."""
+        names = tuple(names)
+        if len(self.normals) == 1:
+            self.fill(names, self.normals[0], self.kept)
+            yield self.kept
+            return
+        for b in range(len(self.normals)):
+            yield self.fill(names, self.normals[b], {})
+
+    def fill(self, names: Iterable[str], roots: Reals | Array, values: dict[str, Array]) -> dict[str, Array]:
+        """Z of the named vectors, and of all that they are made of, as a function of the roots (D, M)."""
+        wanted = self.needed(names, values)
+        for name in (*self.program.init, *self.program.instruction):
+            if name in wanted:
+                values[name] = self.scalars[name] if self.program.is_scalar(name) else self.vector(name, roots, values)
+        return values
+
+    def vector(self, name: str, roots: Reals | Array, values: Mapping[str, Array]) -> Array:
+        """Z^x from roots and earlier vectors, an array (*batch, *axes, M)."""
+        i = self.program.instruction.get(name)
+        if isinstance(i, Nonlin):
+            out = evaluate(i.psi, values, self.program.axes_of, self.vectors)
+            return out if any(r in self.vectors for r in refs(i.psi)) else out[..., None]
+        form = self.forms[name]
+        out = form.mean + jnp.asarray(form.factor) @ jnp.asarray(roots)[form.dims]
+        if name in self.dots:
+            dot = self.dots[name]
+            out += jnp.asarray(dot.weights) @ stack([values[arg] for arg in dot.args], out.shape[-1])
+        return out.reshape(*form.shape, -1)
+
+    def needed(self, names: Iterable[str], known: Mapping[str, Any] = {}) -> set[str]:
+        """The names and what their Z is made of: a product needs only the vectors of its dot."""
+        found: set[str] = set()
+        pending = [name for name in names if name not in known]
+        while pending:
+            name = pending.pop()
+            if name in found:
+                continue
+            found.add(name)
+            i = self.program.instruction.get(name)
+            below = refs(i.psi) if isinstance(i, Nonlin) else self.dots[name].args if name in self.dots else ()
+            pending += [r for r in below if r not in known]
+        return found
+
+    @property
+    def vectors(self) -> frozenset[str]:
+        return frozenset(name for name, width in self.program.width_of.items() if width is not None)
+
+    def mean(self, names: Iterable[str], f: Callable[[Mapping[str, Array], Reals], Any]) -> Any:
+        """The mean over all samples of f(values, roots), a pytree; f averages over its block."""
+        names = tuple(names)
+        parts = [f(v, self.normals[b]) for b, v in enumerate(self.values(names))]
+        return jax.tree.map(lambda *x: sum(x) / len(x), *parts)
+
+    def expectation(self, psi: Expr) -> Array:
+        """E psi(Z^x1..; c1..), or psi of scalars."""
+        if not any(r in self.vectors for r in refs(psi)):
+            return evaluate(psi, self.scalars, self.program.axes_of, self.vectors)
+        return self.mean(refs(psi), lambda v, _: evaluate(psi, v, self.program.axes_of, self.vectors).mean(-1))
+
+
+def stack(arrays: Iterable[Array], samples: int) -> Array:
+    """All members of the vectors as rows, (members, M)."""
+    return jnp.concatenate([jnp.broadcast_to(a, (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
+
+
+def construct(c: Construction, *, drop_dots: bool, dots: Dots) -> Construction:
+    """Find the constants of every line, in order."""
+    directions: dict[tuple[str, bool], Direction] = {}
+    for i in c.program.body:
+        match i:
+            case MatMul(out, _, arg, _):
+                _matmul(c, i, directions, drop_dots, dots)
+            case Nonlin():
+                pass
+            case Moment(out, psi):
+                c.scalars[out] = c.expectation(psi)
+            case _:
+                assert_never(i)
+    return c
+
+
+def direction(i: MatMul) -> tuple[str, bool]:
+    """W and W^T are two matrices to the hats (Yang & Littwin 2021, Def. B.3)."""
+    return i.matrix, i.transpose
+
+
+def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direction], drop_dots: bool, dots: Dots) -> None:
+    s, s_opposite = (scale(c.program, i.matrix, t) for t in (i.transpose, not i.transpose))
+    here = directions.get(direction(i), Direction())
+    opposite = directions.get(direction(MatMul(i.out, i.matrix, i.arg, not i.transpose)), Direction())
+    roots = np.intersect1d(opposite.dims, _roots(c, i.arg))
+
+    def moments(v: Mapping[str, Array], normals: Reals) -> tuple[Any, Array, Array]:
+        m = normals.shape[1]
+        x = stack([v[i.arg]], m)
+        earlier = stack([v[a] for a in (i.arg, *here.args)], m)
+        return x @ earlier.T / m, x @ normals[roots].T / m, jnp.zeros(v[i.arg].shape[:-1])
+
+    second, first, shape = c.mean((i.arg, *here.args), moments)
+    own, cross = np.split(np.asarray(second), [len(second)], axis=1)
+    directions[direction(i)], coordinates = extend(here, i.arg, own, cross, c.next_root)
+    c.next_root += coordinates.shape[1] - len(here.dims)
+    c.forms[i.out] = Form(s * coordinates, directions[direction(i)].dims, shape.shape)
+    if drop_dots or not len(roots):
+        return
+    regression = np.zeros((len(own), len(opposite.dims)))
+    regression[:, np.isin(opposite.dims, roots)] = first if dots == "stein" else _derivatives(c, i.arg, roots)
+    c.dots[i.out] = Dot(dot_weights(opposite, regression, s, s_opposite), opposite.args)
+
+
+def _roots(c: Construction, name: str) -> np.ndarray:
+    """The roots that Z of a vector is a function of."""
+    dims = [c.forms[n].dims for n in c.needed([name]) if n in c.forms]
+    return np.concatenate(dims) if dims else np.zeros(0, dtype=np.int64)
+
+
+def _derivatives(c: Construction, name: str, dims: np.ndarray) -> Reals:
+    """E[dZ^x / d root_j] for every member of x, (members, len(dims)): constants held fixed (Yang & Littwin 2021, Remark B.5)."""
+
+    def block(normals: Reals) -> Reals:
+        def members(moved: Array) -> Array:
+            roots = jnp.asarray(normals).at[dims].set(moved)
+            return stack([c.fill([name], roots, {})[name]], normals.shape[1]).mean(1)
+
+        return np.asarray(jax.jacrev(members)(jnp.asarray(normals[dims])).sum(-1))
+
+    return sum(block(c.normals[b]) for b in range(len(c.normals))) / len(c.normals)
