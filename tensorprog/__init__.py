@@ -1,0 +1,48 @@
+"""Tensor Programs: write an architecture once; check it, run it at finite width, take its infinite-width limit, draw it, train it.
+
+    @tp.network
+    def mlp(x, depth):
+        h = tp.embedding("U") @ x
+        for l in range(depth):
+            h = tp.matrix(f"W{l}", sigma=2**0.5) @ tp.relu(h)
+        return tp.readout("v") @ tp.relu(h)
+
+    net = mlp(depth=3)
+
+Writing a program needs no array library; whatever computes with one is imported when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from tensorprog.build.declare import bias, constant, gaussians, initial, matrix, parameter, scalar, width
+from tensorprog.build.family import Family
+from tensorprog.build.functions import (
+    Function, Nonlinearity, abrelu, cos, erf, exp, gaussian, gelu, gelu_tanh, hermite, identity, leaky_relu, mix, moment, nonlinearity, ramp, relu,
+    sigmoid, sign, silu, sin, softmax, softplus, sqrt, stack, step, tanh,
+)
+from tensorprog.build.functions import abs_ as abs  # noqa: A004
+from tensorprog.build.inputs import Data, Output, embedding, readout
+from tensorprog.build.layers import attention, batchnorm, conv, layernorm, rmsnorm
+from tensorprog.build.network import network, program
+from tensorprog.build.value import Value
+from tensorprog.errors import InternalError, InvalidProgram, OutsideTheory, TensorProgramError
+from tensorprog.language.expr import Growth
+from tensorprog.language.instr import Width
+from tensorprog.language.program import Network, Program, Training
+
+__version__ = "0.1.0"
+
+# Name -> "module:attribute", imported when first asked for.
+LATER: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module 'tensorprog' has no attribute {name!r}")
+    module, attribute = LATER[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

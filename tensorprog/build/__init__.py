@@ -1,0 +1,1 @@
+"""How a person writes a program: values that read like mathematics, named functions, parametrizations."""
