@@ -1,0 +1,113 @@
+"""What the limit of a program reads from outside: Gram matrices of its inputs, variances, given scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from math import prod
+
+import jax.numpy as jnp
+from jax import Array
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.language.instr import Embedding, Gaussian
+from tensorprog.language.program import Program
+
+Data = Mapping[str, Array]
+
+
+def variances(program: Program) -> dict[str, float]:
+    """sigma^2 of every matrix and embedding, and the variance of every Gaussian vector, by name."""
+    out: dict[str, float] = {m.name: m.sigma**2 for m in program.matrices}
+    for v in program.vectors:
+        match v.law:
+            case Embedding(matrix, _, sigma):
+                out[matrix] = sigma**2
+            case Gaussian(_, variance):
+                out[v.name] = variance
+    return out
+
+
+def leaves(
+    program: Program, sides: tuple[Data, Data], given: Mapping[str, Array | float], overrides: Mapping[str, Array | float]
+) -> Callable[[Hashable], Array]:
+    """The arrays of the graph's leaves, of shape (N1 or 1, N2 or 1, *positions)."""
+    known = variances(program) | dict(overrides)
+
+    def leaf(key: Hashable) -> Array:
+        match key:
+            case ("variance", str(name)):
+                return jnp.asarray(known[name]).reshape(1, 1)
+            case ("gram", str(a), int(i), str(b), int(j)):
+                return gram(sides[i][a], sides[j][b], i, j, len(_input_axes(program, a)))
+            case ("scalar", str(name)):
+                if name not in given:
+                    raise InvalidProgram(f"[init] the scalar {name} has no value of its own. Give scalars={{{name!r}: ...}}.")
+                a = jnp.asarray(given[name])
+                axes = len(program.axes_of[name])
+                return a.reshape(*(a.shape[: a.ndim - axes] or (1,)), 1, *a.shape[a.ndim - axes :]) if a.ndim > axes else a.reshape(1, 1, *a.shape)
+            case ("tensor", tuple(shape), tuple(values)):
+                return jnp.array(values).reshape(1, 1, *shape)
+            case ("eye", int(size)):
+                return jnp.eye(size)[None, None]
+            case _:
+                raise KeyError(key)
+
+    return leaf
+
+
+def gram(a: Array, b: Array, i: int, j: int, rank: int) -> Array:
+    """<a, b> / d for data (N, *positions, d) of the sides i and j: (N1 or 1, N2 or 1, *positions of a, *positions of b)."""
+    letters = "abcdefghijklm"
+    p, q = letters[:rank], letters[rank : rank + b.ndim - 2]
+    if i == j:
+        out = jnp.einsum(f"n{p}z,n{q}z->n{p}{q}", a, b) / a.shape[-1]
+        return out[:, None] if i == 0 else out[None]
+    left, right = ("n", "m") if i == 0 else ("m", "n")
+    return jnp.einsum(f"{left}{p}z,{right}{q}z->nm{p}{q}", a, b) / a.shape[-1]
+
+
+def _input_axes(program: Program, name: str) -> tuple[str, ...]:
+    return next(i.axes for i in program.inputs if i.name == name)
+
+
+def data_of(program: Program, x: Array | Data | None, label: str = "inputs") -> dict[str, Array]:
+    """The data of every input slot as (N, *positions, d), checked.
+
+    Raises:
+        InvalidProgram: a missing input, a wrong number or size of positions, different numbers of points, NaN or infinite entries.
+    """
+    if x is None:
+        x = {}
+    if not isinstance(x, Mapping):
+        if len(program.inputs) != 1:
+            names = ", ".join(i.name for i in program.inputs) or "none"
+            raise InvalidProgram(f"[input] {label} is one array, but the program has {len(program.inputs)} inputs ({names}). Give a mapping from input to array.")
+        x = {program.inputs[0].name: x}
+    out: dict[str, Array] = {}
+    for slot in program.inputs:
+        if slot.name not in x:
+            raise InvalidProgram(f"[input] {label} lacks {slot.name}. Give an array of shape (N, {', '.join([*slot.axes, 'd'])}).")
+        a = jnp.asarray(x[slot.name])
+        a = a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(jnp.zeros(()).dtype)
+        shape = tuple(program.size[axis] for axis in sorted(slot.axes))
+        if a.ndim != len(shape) + 2 or a.shape[1:-1] != shape:
+            wanted = ", ".join(["N", *(f"{axis}={n}" for axis, n in zip(sorted(slot.axes), shape, strict=True)), "d"])
+            raise InvalidProgram(f"[input] {label} for {slot.name} has shape {a.shape}, not ({wanted}). Put the points first and the features last.")
+        out[slot.name] = a
+    if len({a.shape[0] for a in out.values()}) > 1:
+        counts = ", ".join(f"{name}: {a.shape[0]}" for name, a in out.items())
+        raise InvalidProgram(f"[input] the inputs have different numbers of points ({counts}). Give one row of each input a point.")
+    for name, a in out.items():
+        finite = getattr(a, "is_fully_addressable", True) and _bad_rows(a)
+        if finite:
+            raise InvalidProgram(f"[input] {label} for {name} has NaN or infinite entries in row {finite[0]}. Remove or repair the row.")
+    return out
+
+
+def _bad_rows(a: Array) -> list[int]:
+    from jax.core import Tracer
+
+    if isinstance(a, Tracer) or prod(a.shape) == 0:
+        return []
+    bad = ~jnp.isfinite(a).reshape(a.shape[0], -1).all(axis=1)
+    return [int(i) for i in jnp.nonzero(bad)[0]]

@@ -1,0 +1,192 @@
+"""The one question of the Master Theorem: E of a product of functions of jointly Gaussian roots, resolved by structure.
+
+In this order: factors whose roots are independent are separated; a component that turns its sign with its roots is 0 (before any
+covariance is asked); closed sums are opened; linear factors go by Stein's lemma, E[L F] = sum_j Cov(L, L_j) E[d_j F]; what remains is one Gaussian problem whose
+dimension is the number of distinct linear forms, handed to `gaussian.expect` when its number is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from tensorprog.interpret.limit.lift import derive, factor_parity
+from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
+from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
+from tensorprog.interpret.limit.variable import Atom, Closed, Lin, Poly, Root, Term, Use, Variables
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Problem:
+    """E of the product of `uses` (atoms, composites, and linear forms beside a delta); indices are local, 0 .. rank - 1."""
+
+    uses: tuple[Use, ...]
+    sizes: tuple[int, ...]
+
+
+class Expectations:
+    """Answers E, and the covariances that it needs, each once.
+
+    Args:
+        root_covariance: Cov of two roots, with the indices of the first numbered 0 .. and those of the second after them.
+    """
+
+    def __init__(self, v: Variables, root_covariance: Callable[[Root, Root], S]) -> None:
+        self.v, self.s = v, v.scalars
+        self._root_covariance = root_covariance
+        self._known: dict[Hashable, S] = {}
+        self._dependent: dict[tuple[int, int], bool] = {}
+
+    # E of sums and products.
+
+    def mean(self, p: Poly) -> S:
+        """E p, over the free indices of p."""
+        return self.s.total((1.0, self._term(t, p.axes)) for t in p.terms)
+
+    def _term(self, t: Term, keep: tuple[Index, ...]) -> S:
+        return self.s.product((t.coef, self.monomial(t.uses)), keep)
+
+    def monomial(self, uses: tuple[Use, ...]) -> S:
+        """E of a product of factors, over all their indices."""
+        parts: list[S] = []
+        for group in self._components(uses):
+            part = self._component(group)
+            if self.s.is_zero(part):
+                return self.s.zero
+            parts.append(part)
+        return self.s.product(parts)
+
+    def _components(self, uses: tuple[Use, ...]) -> list[list[Use]]:
+        groups: list[list[Use]] = []
+        for use in uses:
+            joined = [g for g in groups if any(self._depend(use, other) for other in g)]
+            groups = [g for g in groups if g not in joined]
+            groups.append([*(u for g in joined for u in g), use])
+        return groups
+
+    def _depend(self, a: Use, b: Use) -> bool:
+        x, y = (a.factor, b.factor) if a.factor.id <= b.factor.id else (b.factor, a.factor)
+        known = self._dependent.get((x.id, y.id))
+        if known is None:
+            known = any(r is q or (r.group == q.group and not self.s.is_zero(self.covariance_of_roots(r, q))) for r in x.roots for q in y.roots)
+            self._dependent[x.id, y.id] = known
+        return known
+
+    def _component(self, uses: list[Use]) -> S:
+        """E of one component, found under its canonical local indices."""
+        uses = sorted(uses, key=lambda u: u.factor.id)
+        names = list(dict.fromkeys(i for u in uses for i in u.idx))
+        local = {name: k for k, name in enumerate(names)}
+        canonical = tuple(Use(u.factor, tuple(local[i] for i in u.idx)) for u in uses)
+        key = tuple((u.factor.id, u.idx) for u in canonical)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._resolve(canonical)
+        return S(found.node, tuple(names[i] for i in found.idx))  # type: ignore[index]
+
+    def _resolve(self, uses: tuple[Use, ...]) -> S:
+        sign = 1
+        for u in uses:
+            sign *= factor_parity(self.v, u.factor)
+        if sign == -1:
+            return self.s.zero
+        keep = tuple({i for u in uses for i in u.idx})
+        for k, u in enumerate(uses):
+            if isinstance(u.factor, Closed):
+                rest = (*uses[:k], *uses[k + 1 :])
+                opened = (self._term(Term(t.coef, (*t.uses, *rest)), keep) for t in self.v.open(u))
+                return self.s.total((1.0, s) for s in opened)
+        merged = merge_ramps(self.v, uses)
+        if merged is not None:
+            coef, fewer = merged
+            return self.s.product((self.monomial(fewer),), None, coef) if coef else self.s.zero
+        linear = [k for k, u in enumerate(uses) if isinstance(u.factor, Lin)]
+        pins = [k for k, u in enumerate(uses) if is_delta(u)]
+        if pins and (linear or len(uses) > 2):
+            return self._condition(uses[pins[0]], (*uses[: pins[0]], *uses[pins[0] + 1 :]), keep)
+        if linear:
+            return self._stein(uses[linear[0]], (*uses[: linear[0]], *uses[linear[0] + 1 :]), keep)
+        return self._problem(uses)
+
+    def _condition(self, pin: Use, rest: tuple[Use, ...], keep: tuple[Index, ...]) -> S:
+        """E[delta(M) F(L..)] = E delta(M) E F(L - M Cov(L, M) / Var M ..): given M = 0, each L loses its part along M."""
+        assert isinstance(pin.factor, Atom)
+        given = Use(pin.factor.form, pin.idx)
+        variance = self.covariance(given, given)
+        moved: list[Term] = []
+        for u in rest:
+            slope = self.s.product((self.covariance(Use(form_of(u), u.idx), given), self.s.function(-1.0, (variance,))))
+            moved.append(without(self.v, u, given, slope))
+        coef = self.s.product(t.coef for t in moved)
+        density = self._problem((Use(pin.factor, tuple(range(len(pin.idx)))),))
+        density = S(density.node, pin.idx)
+        return self.s.product((coef, density, self.monomial(tuple(u for t in moved for u in t.uses))), keep)
+
+    def _stein(self, form: Use, rest: tuple[Use, ...], keep: tuple[Index, ...]) -> S:
+        """E[L F] = E L E F + sum_j Cov(L, L_j) E[d_j F]."""
+        assert isinstance(form.factor, Lin)
+        parts: list[S] = []
+        if form.factor.const is not None:
+            const = rename(form.factor.const, dict(enumerate(form.idx)))
+            parts.append(self.s.product((const, self.monomial(rest)), keep))
+
+        def on_form(other: Use) -> list[tuple[S, tuple[Index, ...]]]:
+            c = self.covariance(form, other)
+            return [] if self.s.is_zero(c) else [(c, ())]
+
+        for t, _ in derive(self.v, Term(self.s.one, rest), on_form):
+            parts.append(self._term(t, keep))
+        return self.s.total((1.0, p) for p in parts)
+
+    def _problem(self, uses: tuple[Use, ...]) -> S:
+        sizes = {i: n for u in uses for i, n in zip(u.idx, u.factor.sizes, strict=True)}
+        shape = tuple(sizes[i] for i in range(len(sizes)))
+        key = ("expectation", tuple((u.factor.id, u.idx) for u in uses))
+        node = self.s.intern(key, Expectation(Problem(uses, shape)), shape)
+        return S(node, tuple(range(len(shape))))
+
+    # Covariances.
+
+    def covariance_of_roots(self, a: Root, b: Root) -> S:
+        """Cov of two roots of one group: indices 0 .. of a, then those of b."""
+        key = ("roots", a.id, b.id)
+        found = self._known.get(key)
+        if found is None:
+            mirrored = self._known.get(("roots", b.id, a.id))
+            if mirrored is not None:
+                turn = {**{k: len(a.axes) + k for k in range(len(b.axes))}, **{len(b.axes) + k: k for k in range(len(a.axes))}}
+                found = rename(mirrored, turn)
+            else:
+                found = self._root_covariance(a, b)
+            self._known[key] = found
+        return found
+
+    def covariance(self, a: Use, b: Use) -> S:
+        """Cov of two linear forms, at their indices."""
+        x, y = a.factor, b.factor
+        assert isinstance(x, Lin) and isinstance(y, Lin)
+        key = ("forms", x.id, y.id)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._covariance_of_forms(x, y)
+        by: dict[Index, Index] = {**{k: i for k, i in enumerate(a.idx)}, **{len(a.idx) + k: i for k, i in enumerate(b.idx)}}
+        return S(found.node, tuple(by[i] for i in found.idx))
+
+    def _covariance_of_forms(self, x: Lin, y: Lin) -> S:
+        m, n = len(x.sizes), len(y.sizes)
+        terms: list[tuple[float, S]] = []
+        for c, s, r, where in x.terms:
+            here = {i: i if i < m else -1 - i for i in (*where, *(s.idx if s else ()))}  # type: ignore[operator]
+            for d, t, q, there_where in y.terms:
+                if r.group != q.group:
+                    continue
+                cov = self.covariance_of_roots(r, q)
+                if self.s.is_zero(cov):
+                    continue
+                there = {i: m + i if i < n else -1000 - i for i in (*there_where, *(t.idx if t else ()))}  # type: ignore[operator]
+                places = (*(here[i] for i in where), *(there[i] for i in there_where))
+                parts = [S(cov.node, tuple(places[i] for i in cov.idx))]  # type: ignore[index]
+                parts += [rename(s, here)] if s else []
+                parts += [rename(t, there)] if t else []
+                terms.append((c * d, self.s.product(parts, range(m + n))))
+        return self.s.total(terms)

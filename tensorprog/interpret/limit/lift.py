@@ -1,0 +1,217 @@
+"""The limit of an expression: psi(Z^{x1}..; c1°..) as a variable or, where it reads no vector, as a scalar [nonlin]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import assert_never
+
+from tensorprog.interpret.limit.scalar import Index, S
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel
+from tensorprog.language.expr import (
+    Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor,
+)
+from tensorprog.language.nonlin import derivative, form, parity
+
+Value = S | Poly
+
+
+def lift(v: Variables, e: Expr, env: Mapping[str, Value]) -> Value:
+    """The value of `e` over limit variables and scalars."""
+    match e:
+        case Ref(name):
+            return env[name]
+        case Number(value):
+            return v.scalars.num(value)
+        case Tensor(axes, shape, values):
+            return v.scalars.leaf(("tensor", shape, values), shape, axes) if any(values) else v.scalars.zero
+        case Add(terms):
+            return add(v, [lift(v, t, env) for t in terms])
+        case Mul(factors):
+            return multiply(v, [lift(v, f, env) for f in factors])
+        case Power(base, exponent):
+            return _power(v, lift(v, base, env), exponent)
+        case Apply(fn, args):
+            return apply(v, fn, [lift(v, a, env) for a in args])
+        case Sum(axis, arg):
+            return _sum(v, lift(v, arg, env), axis)
+        case Gather(arg, axis, into, index):
+            return _gather(v, lift(v, arg, env), axis, into, index)
+        case Softmax(axis, arg):
+            inner = lift(v, arg, env)
+            assert isinstance(inner, S), "softmax of a vector"
+            return v.scalars.softmax(inner, axis)
+        case _:
+            assert_never(e)
+
+
+def as_poly(v: Variables, x: Value) -> Poly:
+    return v.constant(x) if isinstance(x, S) else x
+
+
+def add(v: Variables, parts: list[Value]) -> Value:
+    scalars = [p for p in parts if isinstance(p, S)]
+    polys = [p for p in parts if isinstance(p, Poly)]
+    constant = v.scalars.total((1.0, s) for s in scalars)
+    return v.add(*polys, v.constant(constant)) if polys else constant
+
+
+def multiply(v: Variables, parts: list[Value]) -> Value:
+    scale = v.scalars.product(p for p in parts if isinstance(p, S))
+    polys = [p for p in parts if isinstance(p, Poly)]
+    if not polys:
+        return scale
+    return v.scale(polys[0] if len(polys) == 1 else v.multiply(*polys), scale)
+
+
+@cache
+def _power_fn(exponent: float) -> Fn:
+    return Fn(f"power[{exponent}]", body=lambda x: x**exponent)
+
+
+def _power(v: Variables, base: Value, exponent: float) -> Value:
+    if isinstance(base, S):
+        number, rest = v.scalars.split(base)
+        if rest.node is v.scalars.one.node and not (number == 0.0 and exponent < 0):
+            return v.scalars.num(number**exponent)
+        return v.scalars.function(exponent, (base,))
+    if exponent >= 0 and float(exponent).is_integer():
+        return v.multiply(*[base] * int(exponent))
+    return v.composite(_power_fn(exponent), (base,))
+
+
+def apply(v: Variables, fn: Fn, args: list[Value]) -> Value:
+    """fn of variables: rewritten in atoms where a form exists, an atom of a linear form, else a composite."""
+    args = [_constant(v, a) for a in args]
+    if all(isinstance(a, S) for a in args):
+        if fn.arity == 1 and parity(fn) == -1 and v.scalars.is_zero(args[0]):  # type: ignore[arg-type]
+            return v.scalars.zero
+        return v.scalars.function(fn, tuple(a for a in args if isinstance(a, S)))
+    if fn.arity == 1:
+        rewritten = form(fn, Ref("u"))
+        if rewritten is not None:
+            return lift(v, rewritten, {"u": args[0]})
+        affine = v.affine(as_poly(v, args[0]), split_shift=True)
+        if affine is not None:
+            return v.atom(fn, *affine)
+    return v.composite(fn, tuple(as_poly(v, a) for a in args))
+
+
+def _constant(v: Variables, x: Value) -> Value:
+    """A sum without factors is a scalar."""
+    if isinstance(x, Poly) and all(not t.uses for t in x.terms):
+        return v.scalars.total((1.0, v.scalars.product((t.coef,), x.axes)) for t in x.terms)
+    return x
+
+
+def _sum(v: Variables, x: Value, axis: str) -> Value:
+    if isinstance(x, Poly):
+        return v.sum_axis(x, axis)
+    if axis in x.idx:
+        return v.scalars.product((x,), [i for i in x.idx if i != axis])
+    return v.scalars.product((x,), None, float(v.sizes[axis]))
+
+
+def _gather(v: Variables, x: Value, axis: str, into: str | None, index: tuple[int, ...]) -> Value:
+    if isinstance(x, Poly):
+        return v.gather(x, axis, into, index)
+    gathered = v.gather(v.constant(x), axis, into, index)
+    return v.scalars.total((1.0, v.scalars.product((t.coef,), gathered.axes)) for t in gathered.terms)
+
+
+# Derivations: D(sum of products) by the product and chain rules, given D of a linear form.
+
+OnForm = Callable[[Use], list[tuple[S, tuple[Index, ...]]]]
+
+
+def derive(v: Variables, term: Term, on_form: OnForm) -> Iterator[tuple[Term, tuple[Index, ...]]]:
+    """D(term) as terms, each with what `on_form` handed along for the linear form that was hit."""
+    for k, use in enumerate(term.uses):
+        rest = (*term.uses[:k], *term.uses[k + 1 :])
+        for inner, along in derive_factor(v, use, on_form):
+            yield Term(v.scalars.product((term.coef, inner.coef)), (*rest, *inner.uses)), along
+
+
+def derive_factor(v: Variables, use: Use, on_form: OnForm) -> Iterator[tuple[Term, tuple[Index, ...]]]:
+    factor, idx = use
+    match factor:
+        case Lin():
+            for s, along in on_form(use):
+                yield Term(s, ()), along
+        case Atom():
+            hits = on_form(Use(factor.form, idx))
+            outer = _atom_derivative(v, factor) if hits else None
+            for s, along in hits:
+                for t in _at(v, outer, idx):
+                    yield Term(v.scalars.product((s, t.coef)), t.uses), along
+        case Composite():
+            by = dict(zip(factor.axes, idx, strict=True))
+            for k, arg in enumerate(factor.args):
+                outer = None
+                for t in arg.terms:
+                    for inner, along in derive(v, relabel(v.apart(t), by), on_form):
+                        outer = _partial(v, factor, k) if outer is None else outer
+                        for o in _outer(v, outer, by):
+                            yield Term(v.scalars.product((inner.coef, o.coef)), (*inner.uses, *o.uses)), along
+        case Closed():
+            for t in v.open(use):
+                yield from derive(v, t, on_form)
+        case _:
+            assert_never(factor)
+
+
+def _atom_derivative(v: Variables, a: Atom) -> Poly:
+    """d fn(scale u + shift) / du, with its local indices named @0, @1 ..."""
+    return v.remember(("derivative", a.id), lambda: _differentiate(v, a))
+
+
+def _differentiate(v: Variables, a: Atom) -> Poly:
+    names = tuple(f"@{k}" for k in range(len(a.sizes)))
+    inner = v.poly((Term(v.scalars.num(a.scale), (Use(a.form, names),)), *((Term(v.scalars.num(a.shift), ()),) if a.shift else ())))
+    return as_poly(v, multiply(v, [v.scalars.num(a.scale), lift(v, derivative(a.fn, (Ref("u"),)), {"u": inner})]))
+
+
+def _at(v: Variables, p: Poly | None, idx: tuple[Index, ...]) -> list[Term]:
+    by: dict[Index, Index] = {f"@{k}": i for k, i in enumerate(idx)}
+    return [] if p is None else [relabel(v.apart(t), by) for t in p.terms]
+
+
+def _partial(v: Variables, c: Composite, k: int) -> Poly:
+    return v.remember(("partial", c.id, k), lambda: _differentiate_partly(v, c, k))
+
+
+def _differentiate_partly(v: Variables, c: Composite, k: int) -> Poly:
+    names = tuple(Ref(f"u{i}") for i in range(c.fn.arity))
+    return as_poly(v, lift(v, derivative(c.fn, names, k), {f"u{i}": p for i, p in enumerate(c.args)}))
+
+
+def _outer(v: Variables, p: Poly, by: Mapping[Index, Index]) -> list[Term]:
+    return [relabel(v.apart(t), by) for t in p.terms]
+
+
+def factor_parity(v: Variables, f: Factor) -> int:
+    """What f does when every root turns its sign: +1, -1, or 0 for neither."""
+    match f:
+        case Lin():
+            return -1 if f.const is None else 0
+        case Atom():
+            if f.form.const is not None or f.shift != 0.0:
+                return 0
+            return parity(f.fn)
+        case Composite():
+            args = {poly_parity(v, p) for p in f.args}
+            return 1 if args == {1} else parity(f.fn) if args == {-1} and f.fn.arity == 1 else 0
+        case Closed():
+            return poly_parity(v, f.poly)
+        case _:
+            assert_never(f)
+
+
+def poly_parity(v: Variables, p: Poly) -> int:
+    parities: set[int] = set()
+    for t in p.terms:
+        sign = 1
+        for u in t.uses:
+            sign *= factor_parity(v, u.factor)
+        parities.add(sign)
+    return parities.pop() if len(parities) == 1 else 0

@@ -1,0 +1,229 @@
+"""The Master Theorem as rules over a program (Yang & Littwin 2021, Def. B.3 and Theorem B.4).
+
+[init] [nonlin] [moment]  as written in language.md 3;
+[matmul-hat]  Cov(hat(W x), hat(W y)) = sigma_W^2 E Z^x Z^y; for W^T with W of size m x n: sigma_W^2 (m / n) E Z^x Z^y;
+[matmul-dot]  dot(W x) = sigma_W^2 sum_y Z^y E dZ^x / d hat(W^T y), the sum over the roots hat(W^T y) that Z^x reads; for W^T with the factor m / n.
+
+A program with inputs is read once for each side: the left inputs x1 and the right inputs x2 of a kernel K(x1, x2) are two copies of everything that depends on the data, over
+the same matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import assert_never
+
+from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.lift import Value, as_poly, derive, lift
+from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
+from tensorprog.interpret.limit.variable import Poly, Root, Term, Use, Variables, relabel
+from tensorprog.language.expr import Expr
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin
+from tensorprog.language.program import Program
+
+LEFT, RIGHT = 0, 1
+
+
+class Master:
+    """The limit of a program, symbolically: `env(side)` maps every variable to its limit.
+
+    Args:
+        program: any valid program.
+        matched: use the left covariance wherever a left and a right input are equal (kernels of a data set with itself).
+        drop_dots: leave out [matmul-dot]: the gradient independence assumption, to show what it gets wrong.
+    """
+
+    def __init__(self, program: Program, *, matched: bool = False, drop_dots: bool = False) -> None:
+        self.program = program
+        self.scalars = Scalars()
+        self.v = Variables(self.scalars, program.size)
+        self.e = Expectations(self.v, self._root_covariance)
+        self._matched, self._drop_dots = matched, drop_dots
+        self._left: set[Root] = set()
+        self._groups = _linked(program)
+        self._initial: dict[Root, InitVector] = {}
+        self._envs: dict[int, dict[str, Value]] = {}
+
+    def env(self, side: int = LEFT) -> Mapping[str, Value]:
+        if side not in self._envs:
+            if side == RIGHT:
+                self.env(LEFT)
+            self._envs[side] = {}
+            self._read(side)
+        return self._envs[side]
+
+    def _read(self, side: int) -> None:
+        env = self._envs[side]
+        for vector in self.program.vectors:
+            env[vector.name] = self._init(vector, side)
+        for scalar in self.program.scalars:
+            env[scalar.name] = self._init_scalar(scalar)
+        for i in self.program.body:
+            match i:
+                case MatMul(out, matrix, arg, transpose):
+                    twin = self._envs[LEFT][out] if side == RIGHT else None
+                    env[out] = self.matmul(matrix, transpose, as_poly(self.v, env[arg]), out, twin)
+                case Nonlin(out, psi):
+                    env[out] = lift(self.v, psi, env)
+                case Moment(out, psi):
+                    env[out] = self.expect(psi, env)
+                case _:
+                    assert_never(i)
+
+    def expect(self, psi: Expr, env: Mapping[str, Value]) -> S:
+        """[moment] E psi."""
+        value = lift(self.v, psi, env)
+        return self.e.mean(value) if isinstance(value, Poly) else value
+
+    def pair(self, x: Value, y: Value) -> S:
+        """E Z^x Z^y over the axes of x, and those of y primed."""
+        a, b = as_poly(self.v, x), as_poly(self.v, y)
+        return self.e.mean(self.v.multiply(a, self.v.rename(b, {name: primed(name) for name in b.axes})))
+
+    # [init]
+
+    def _init(self, vector: InitVector, side: int) -> Value:
+        axes = tuple(sorted(vector.axes))
+        match vector.law:
+            case Gaussian(mean, variance):
+                if variance == 0.0:
+                    return self.scalars.num(mean)
+                root = self.v.root(("init", vector.name), ("init", self._groups[vector.name]), vector.name, axes)
+                self._initial[root] = vector
+                return self.v.add(self.v.of_root(root), self.v.constant(self.scalars.num(mean)))
+            case Embedding(matrix, _, _):
+                twin = self._root_of(self._envs[LEFT][vector.name]) if side == RIGHT else None
+                root = self.v.root(("init", vector.name, side), ("embedding", matrix), vector.name, axes, twin=twin)
+                self._initial[root] = vector
+                return self.v.of_root(root)
+            case _:
+                assert_never(vector.law)
+
+    def _init_scalar(self, scalar: InitScalar) -> S:
+        if scalar.exponent < 0:
+            return self.scalars.zero
+        axes = tuple(sorted(scalar.axes))
+        if scalar.value is None:
+            return self.scalars.leaf(("scalar", scalar.name), tuple(self.program.size[a] for a in axes), axes)
+        return self.scalars.num(scalar.value)
+
+    # [matmul-hat], [matmul-dot]
+
+    def matmul(self, matrix: str, transpose: bool, x: Poly, label: str, twin: Value | None) -> Poly:
+        """Z^{Wx} = hat(W x) + dot(W x)."""
+        left = self._root_of(twin) if twin is not None else None
+        root = self.v.root(("hat", matrix, transpose, x.id), ("hat", matrix, transpose), label, x.axes, x, left)
+        hat = self.v.of_root(root)
+        if self._drop_dots:
+            return hat
+        earlier = sorted((r for r in x.roots if r.group == ("hat", matrix, not transpose)), key=lambda r: r.id)
+        return self.v.add(hat, *(self._dot(x, r, transpose) for r in earlier))
+
+    def _dot(self, x: Poly, root: Root, transpose: bool) -> Poly:
+        """sigma^2 Z^y E dZ^x / d hat(W^T y), summed over the members of y."""
+        assert root.argument is not None
+        variance = self._variance(root.group, transpose)
+
+        def on_form(use: Use) -> list[tuple[S, tuple[Index, ...]]]:
+            return self._occurrences(use, root)
+
+        terms: list[Term] = []
+        for t in x.terms:
+            for d, where in derive(self.v, self.v.apart(t), on_form):
+                slope = self.scalars.product((d.coef, self.e.monomial(d.uses)), (*x.axes, *where))
+                if self.scalars.is_zero(slope):
+                    continue
+                by: dict[Index, Index] = dict(zip(root.argument.axes, where, strict=True))
+                for y in root.argument.terms:
+                    moved = relabel(self.v.apart(y), by)
+                    terms.append(Term(self.scalars.product((variance, slope, moved.coef)), moved.uses))
+        return self.v.poly(terms)
+
+    def _occurrences(self, use: Use, root: Root) -> list[tuple[S, tuple[Index, ...]]]:
+        """Where a linear form reads a root: coefficient and the indices at which it is read."""
+        form = use.factor
+        if root not in form.roots:
+            return []
+        terms: list[tuple[float, S | None, Root, tuple[Index, ...]]] = []
+        self.v.expand(Term(self.scalars.one, (use,)), terms, [])
+        return [(self.scalars.product([s] if s else [], None, c), where) for c, s, r, where in terms if r is root]
+
+    def _variance(self, group: Hashable, transpose: bool) -> S:
+        """sigma_W^2, times m / n for the transpose of an m x n matrix."""
+        name = group[1]  # type: ignore[index]
+        m = self.program.matrix[name]
+        ratio = self.program.width[m.rows].ratio / self.program.width[m.cols].ratio if transpose else 1
+        return self.scalars.product((self.scalars.leaf(("variance", name)),), None, float(ratio))
+
+    # Covariances of roots.
+
+    def _root_covariance(self, a: Root, b: Root) -> S:
+        """Cov over the indices 0 .. of a and then those of b."""
+        cross = self._covariance(a, b)
+        if self._matched and a.twin is None and b.twin is not None and a in self._left:
+            return self.scalars.matched(cross, self.e.covariance_of_roots(a, b.twin))
+        if self._matched and b.twin is None and a.twin is not None and b in self._left:
+            return self.scalars.matched(cross, self.e.covariance_of_roots(a.twin, b))
+        return cross
+
+    def _covariance(self, a: Root, b: Root) -> S:
+        if a.argument is not None and b.argument is not None:
+            cov = self.pair(a.argument, b.argument)
+            place = {**{name: k for k, name in enumerate(a.axes)}, **{primed(name): len(a.axes) + k for k, name in enumerate(b.axes)}}
+            transpose = a.group[2]  # type: ignore[index]
+            return self.scalars.product((rename(cov, place), self._variance(a.group, transpose)))  # type: ignore[arg-type]
+        x, y = self._initial[a], self._initial[b]
+        places = tuple(range(len(a.axes) + len(b.axes)))
+        sizes = (*a.sizes, *b.sizes)
+        if isinstance(x.law, Embedding) and isinstance(y.law, Embedding):
+            sides = (LEFT if a.twin is None else RIGHT, LEFT if b.twin is None else RIGHT)
+            gram = self.scalars.leaf(("gram", x.law.input, sides[0], y.law.input, sides[1]), sizes, places)
+            return self.scalars.product((gram, self.scalars.leaf(("variance", x.law.matrix))))
+        return self._gaussian_covariance(x, y, sizes, places)
+
+    def _gaussian_covariance(self, x: InitVector, y: InitVector, sizes: tuple[int, ...], places: tuple[int, ...]) -> S:
+        for c in self.program.covariances:
+            if (c.a, c.b) == (x.name, y.name):
+                return self._table(c.values, sizes, places, (*x.axes, *y.axes), len(x.axes))
+            if (c.a, c.b) == (y.name, x.name):
+                turned = self._table(c.values, (*sizes[len(x.axes) :], *sizes[: len(x.axes)]), places, (*y.axes, *x.axes), len(y.axes))
+                shift = len(x.axes)
+                by: dict[Index, Index] = {k: (k + shift if k < len(y.axes) else k - len(y.axes)) for k in places}
+                return rename(turned, by)
+        if x.name != y.name:
+            return self.scalars.zero
+        assert isinstance(x.law, Gaussian)
+        variance = self.scalars.leaf(("variance", x.name))
+        if not x.axes:
+            return variance
+        k = len(x.axes)
+        eyes = [self.scalars.leaf(("eye", n), (n, n), (i, k + i)) for i, n in enumerate(sizes[:k])]
+        return self.scalars.product((variance, *eyes))
+
+    def _table(self, values: tuple[float, ...], sizes: tuple[int, ...], places: tuple[int, ...], axes: tuple[str, ...], split: int) -> S:
+        """A covariance table, its axes brought from the declared to the sorted order."""
+        if not any(values):
+            return self.scalars.zero
+        order = [*sorted(range(split), key=lambda k: axes[k]), *sorted(range(split, len(axes)), key=lambda k: axes[k])]
+        declared = tuple(sizes[order.index(k)] for k in range(len(axes)))
+        return self.scalars.leaf(("tensor", declared, values), declared, tuple(order.index(k) for k in range(len(axes))))
+
+    def _root_of(self, x: Value | None) -> Root:
+        """The root that [init] or [matmul-hat] made for a left variable: its newest."""
+        assert isinstance(x, Poly)
+        newest = max(x.roots, key=lambda r: r.id)
+        self._left.add(newest)
+        return newest
+
+
+def primed(axis: str) -> str:
+    return axis + "'"
+
+
+def _linked(program: Program) -> dict[str, str]:
+    """Initial Gaussian vectors grouped by the covariances that join them."""
+    group = {v.name: v.name for v in program.vectors}
+    for c in program.covariances:
+        old, new = group[c.b], group[c.a]
+        group = {name: new if g == old else g for name, g in group.items()}
+    return group

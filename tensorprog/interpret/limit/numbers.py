@@ -1,0 +1,185 @@
+"""The value of a symbolic scalar: arrays of shape (N1, N2, *positions), each node once, children first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import reduce
+from operator import add
+from typing import assert_never
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from tensorprog.gaussian.expect import expect
+from tensorprog.gaussian.functions import function
+from tensorprog.gaussian.problem import Estimate, Strategy
+from tensorprog.interpret.limit.expectation import Expectations, Problem
+from tensorprog.interpret.limit.problem import Coordinates, coordinates
+from tensorprog.interpret.limit.scalar import At, Expectation, Function, Hot, Index, Leaf, Matched, Node, Normalized, Num, Product, S, Total
+
+
+class Numbers:
+    """Values of scalars. `estimates` lists the expectations that were taken, with method and error.
+
+    Args:
+        leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
+        same: (N1, N2), true where left and right input are equal; needed where the graph has `Matched` nodes.
+    """
+
+    def __init__(self, e: Expectations, leaves: Callable[[Hashable], Array], strategy: Strategy, same: Array | None = None) -> None:
+        self._e, self._leaves, self._strategy, self._same = e, leaves, strategy, same
+        self._arrays: dict[Node, Array] = {}
+        self._coordinates: dict[Node, Coordinates] = {}
+        self.estimates: list[Estimate] = []
+
+    def value(self, s: S, order: tuple[Index, ...]) -> Array:
+        """The array of s with its positions in `order` (size 1 where s has no such index)."""
+        self._need(s.node)
+        return self.read(s, order)
+
+    def _need(self, node: Node) -> None:
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            if top in self._arrays:
+                stack.pop()
+                continue
+            missing = [n for n in self._children(top) if n not in self._arrays]
+            if missing:
+                stack.extend(missing)
+            else:
+                self._arrays[top] = self._compute(top)
+                stack.pop()
+
+    def _children(self, node: Node) -> list[Node]:
+        match node.op:
+            case Num() | Leaf() | Hot():
+                return []
+            case Product(_, parts) | Function(_, parts):
+                return [p.node for p in parts]
+            case Total(terms):
+                return [s.node for _, s in terms]
+            case Normalized(part, _):
+                return [part.node]
+            case Matched(cross, own):
+                return [cross.node, own.node]
+            case Expectation(problem):
+                found = self._coordinates.get(node)
+                if found is None:
+                    found = self._coordinates[node] = coordinates(self._e, problem)
+                return [s.node for s in found.scalars]
+            case _:
+                assert_never(node.op)
+
+    def _compute(self, node: Node) -> Array:
+        ranks = tuple(range(len(node.sizes)))
+        match node.op:
+            case Num(value):
+                return jnp.full((1, 1), value)
+            case Leaf(key):
+                return self._leaves(key)
+            case Hot(index):
+                return (jnp.array(index)[:, None] == jnp.arange(node.sizes[1])[None]).astype(float)[None, None]
+            case Product(coef, parts):
+                return coef * self._product(parts, ranks)
+            case Total(terms):
+                return reduce(add, (c * self.read(s, ranks) for c, s in terms))
+            case Function(fn, parts):
+                args = [self.read(p, ranks) for p in parts]
+                return args[0] ** fn if isinstance(fn, float) else function(fn)(*args)
+            case Normalized(part, along):
+                return jax.nn.softmax(self.read(part, ranks), axis=2 + along)
+            case Matched(cross, own):
+                assert self._same is not None
+                same = self._same.reshape(*self._same.shape, *(1,) * len(ranks))
+                return jnp.where(same, self.read(own, ranks), self.read(cross, ranks))
+            case Expectation(problem):
+                return self._expectation(node, problem)
+            case _:
+                assert_never(node.op)
+
+    def read(self, s: S, order: tuple[Index, ...]) -> Array:
+        """A computed node at the indices of s: diagonals taken, fixed positions read, axes brought to `order`."""
+        a = self._arrays[s.node]
+        names = list(s.idx)
+        for k in reversed(range(len(names))):
+            name = names[k]
+            if isinstance(name, At):
+                a = jnp.take(a, min(name.position, a.shape[2 + k] - 1), axis=2 + k)
+                names.pop(k)
+            elif name in names[:k]:
+                a = _diagonal(a, 2 + names.index(name), 2 + k)
+                names.pop(k)
+        if tuple(names) == order:
+            return a
+        shape = dict(zip(names, a.shape[2:], strict=True))
+        present = [i for i in order if i in shape]
+        moved = a.transpose(0, 1, *(2 + names.index(i) for i in present))
+        return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in order))
+
+    def _product(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
+        named = [(self.read(p, tuple(dict.fromkeys(p.idx))), tuple(dict.fromkeys(p.idx))) for p in parts if not isinstance(p.node.op, Hot)]
+        hots = [(p.node.op.index, p.idx, p) for p in parts if isinstance(p.node.op, Hot)]
+        for index, idx, hot in hots:
+            into, source = idx
+            if into == source or source in out or any(into in names for _, names in named) or not any(source in names for _, names in named):
+                named.append((self.read(hot, tuple(dict.fromkeys(idx))), tuple(dict.fromkeys(idx))))
+                continue
+            named = [_gathered(a, names, index, into, source) if source in names else (a, names) for a, names in named]
+        return contract(named, out)
+
+    def _expectation(self, node: Node, problem: Problem) -> Array:
+        c = self._coordinates[node]
+        ranks = tuple(range(len(problem.sizes)))
+
+        def cov(i: int, j: int) -> Array | float:
+            s = c.covariance(i, j)
+            return 0.0 if self._e.s.is_zero(s) else self.read(s, ranks)
+
+        mean = [0.0 if s is None else self.read(s, ranks) for s in c.means]
+        factors = c.factors(lambda s: self.read(s, ranks))
+        estimate = expect(factors, mean, cov, self._strategy)
+        self.estimates.append(estimate)
+        batch = estimate.value.shape[:2] or (1, 1)
+        return jnp.broadcast_to(estimate.value, (*batch, *problem.sizes))
+
+
+def contract(named: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
+    """sum over all indices not in `out` of the product of the arrays, over broadcast leading dimensions."""
+    bound = {i for _, names in named for i in names if i not in out}
+    if not bound:
+        return reduce(lambda x, y: x * y, (_place(a, names, out) for a, names in named))
+    letters = {i: chr(97 + k) for k, i in enumerate(dict.fromkeys((*out, *bound)))}
+    present = [i for i in out if any(i in names for _, names in named)]
+    spec = ",".join("..." + "".join(letters[i] for i in names) for _, names in named) + "->..." + "".join(letters[i] for i in present)
+    total = jnp.einsum(spec, *(a for a, _ in named), optimize="optimal" if len(named) < 6 else "greedy")
+    return _place(total, tuple(present), out)
+
+
+def _place(a: Array, names: tuple[Index, ...], out: tuple[Index, ...]) -> Array:
+    if names == out:
+        return a
+    shape = dict(zip(names, a.shape[2:], strict=True))
+    moved = a.transpose(0, 1, *(2 + names.index(i) for i in out if i in shape))
+    return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in out))
+
+
+def _diagonal(a: Array, first: int, second: int) -> Array:
+    """The diagonal of two dimensions, kept at the place of the first (a dimension of size 1 is broadcast)."""
+    if a.shape[first] != a.shape[second]:
+        size = max(a.shape[first], a.shape[second])
+        a = jnp.broadcast_to(a, tuple(size if d in (first, second) else n for d, n in enumerate(a.shape)))
+    return jnp.moveaxis(jnp.diagonal(a, axis1=first, axis2=second), -1, first)
+
+
+def _gathered(a: Array, names: tuple[Index, ...], index: tuple[int, ...], into: Index, source: Index) -> tuple[Array, tuple[Index, ...]]:
+    axis = 2 + names.index(source)
+    moved = tuple(into if i == source else i for i in names)
+    if a.shape[axis] == 1:
+        a = jnp.broadcast_to(a, tuple(max(index) + 1 if d == axis else n for d, n in enumerate(a.shape)))
+    taken = jnp.take(a, jnp.array([max(i, 0) for i in index]), axis=axis)
+    if min(index) < 0:
+        keep = jnp.array([i >= 0 for i in index]).reshape([-1 if d == axis else 1 for d in range(a.ndim)])
+        taken = jnp.where(keep, taken, 0.0)
+    return taken, moved

@@ -1,0 +1,137 @@
+"""The limit of a program: the Master Theorem (Yang & Littwin 2021, Theorem B.4), exact.
+
+    (1/n) sum_a psi(h1_a .. hk_a)  ->  E psi(Z^{h1} .. Z^{hk}),        c -> c°.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import jax.numpy as jnp
+from jax import Array
+
+from tensorprog.gaussian.problem import Estimate, Strategy
+from tensorprog.interpret.limit.data import Data, data_of, leaves
+from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.master import LEFT, Master, primed
+from tensorprog.interpret.limit.numbers import Numbers
+from tensorprog.interpret.limit.scalar import S
+from tensorprog.language.expr import Expr, Ref, mul
+from tensorprog.language.program import Program
+
+EXACT = frozenset({"closed form", "polynomial"})
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a program tends to. Each quantity is evaluated when it is asked for, from only what it needs.
+
+    Arrays have shape (N, *positions) where the program has inputs, of N points, and (*positions) where it has none.
+    """
+
+    program: Program
+    data: Mapping[str, Array]
+    given: Mapping[str, Array | float]
+    overrides: Mapping[str, Array | float]
+    strategy: Strategy
+    drop_dots: bool
+
+    @cached_property
+    def _master(self) -> Master:
+        return Master(self.program, drop_dots=self.drop_dots)
+
+    def scalar(self, name: str) -> Array:
+        """c° of a scalar of the program."""
+        return self.estimate(Ref(name)).value
+
+    def moment(self, psi: Expr) -> Array:
+        """E psi(Z^{x1}..; c1°..) of any expression over the program's variables."""
+        return self.estimate(psi).value
+
+    def mean(self, x: str) -> Array:
+        """E Z^x."""
+        return self.moment(Ref(x))
+
+    def product(self, x: str, y: str) -> Array:
+        """E Z^x Z^y, at equal positions along axes that both have."""
+        return self.moment(mul(Ref(x), Ref(y)))
+
+    def gram(self, x: str, y: str) -> Array:
+        """E Z^x Z^y between all positions of x and all positions of y: (N, *positions of x, *positions of y)."""
+        env = self._master.env(LEFT)
+        s = self._master.pair(env[x], env[y])
+        return self._value(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y]))).value
+
+    def estimate(self, psi: Expr) -> Estimate:
+        """E psi with the way in which it was found and its error.
+
+        The error of quadrature, series and sampling is measured end to end: the whole program is evaluated again by a coarser rule (or other
+        random numbers), and the difference is the error. Exact results carry a bound of their rounding.
+        """
+        from tensorprog.language.expr import axes_of
+
+        master = self._master
+        s = master.expect(psi, master.env(LEFT))
+        return self._value(s, axes_of(psi, self.program.axes_of))
+
+    def _value(self, s: S, order: tuple[str, ...]) -> Estimate:
+        fetch = leaves(self.program, (self.data, self.data), self.given, self.overrides)
+        return evaluate(self._master.e, s, order, fetch, self.strategy, squeeze=not self.program.inputs)
+
+
+def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch, strategy: Strategy, *, squeeze: bool) -> Estimate:
+    """The number of s with method and error; `squeeze` drops the dimension of the points."""
+    numbers = Numbers(e, fetch, strategy)
+    value = _squeezed(numbers.value(s, order), squeeze)
+    methods = methods_of(numbers)
+    if methods <= EXACT:
+        return Estimate(value, " and ".join(sorted(methods)) or "polynomial", rounding(value, len(numbers.estimates)))
+    coarse = _squeezed(Numbers(e, fetch, coarser(strategy)).value(s, order), squeeze)
+    return Estimate(value, " and ".join(sorted(methods)), jnp.abs(value - coarse) + rounding(value, len(numbers.estimates)))
+
+
+def _squeezed(a: Array, squeeze: bool) -> Array:
+    return a[0, 0] if squeeze else a[:, 0]
+
+
+def methods_of(numbers: Numbers) -> frozenset[str]:
+    return frozenset(estimate.method for estimate in numbers.estimates)
+
+
+def coarser(strategy: Strategy) -> Strategy:
+    """A rule of about two thirds of the nodes and other random numbers: its difference from `strategy` is the reported error."""
+    key = strategy.seed + 1 if hasattr(strategy, "seed") else strategy.key
+    return replace(strategy, nodes=2 * strategy.nodes // 3, key=key)
+
+
+def rounding(value: Array, expectations: int) -> Array:
+    """A bound of the rounding of a chain of closed forms: each adds a few units in the last place."""
+    unit = jnp.finfo(value.dtype).eps
+    return 8.0 * unit * (1 + expectations) ** 0.5 * jnp.abs(value)
+
+
+def limit(
+    program: Program,
+    inputs: Array | Data | None = None,
+    *,
+    scalars: Mapping[str, Array | float] | None = None,
+    variances: Mapping[str, Array | float] | None = None,
+    strategy: Strategy = Strategy(),
+    drop_dots: bool = False,
+) -> Limit:
+    """The infinite-width meaning of a program.
+
+    Args:
+        inputs: data for its input slots, (N, *positions, d) each; one array where there is one slot.
+        scalars: values of initial scalars that have none of their own.
+        variances: sigma^2 of matrices and embeddings and variances of vectors to use instead of the program's, by name (differentiable).
+        strategy: how Gaussian expectations are resolved.
+        drop_dots: evaluate under the gradient independence assumption, that is without [matmul-dot].
+
+    Raises:
+        InvalidProgram: data that do not fit, or a scalar without a value.
+        OutsideTheory: an expectation that does not exist.
+    """
+    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, drop_dots)

@@ -1,0 +1,325 @@
+"""The limit variables Z^x: sums of products of factors over roots (Yang & Littwin 2021, Def. B.3).
+
+Roots are the only randomness: initial vectors and hats. A factor is a linear form of roots, a function of one linear form (an atom), a function of
+other variables (a composite), or a whole sum kept closed until an expectation needs it opened (products distribute lazily). Everything is
+hash-consed, so that the same variable computed twice is one variable. Members of a family are read by index: a free index is an axis name, a summed one an integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
+from tensorprog.language.expr import Fn
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Root:
+    """One Gaussian family with mean 0. Roots of different groups are independent; `twin` is the same root for the left input."""
+
+    id: int
+    group: Hashable
+    label: str
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+    argument: Poly | None = None  # Z^x of hat(W x); None for an initial vector
+    twin: Root | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lin:
+    """const + sum coef * S * root[idx]; free local indices 0 .. rank - 1, the others summed. Its first coefficient is 1."""
+
+    id: int
+    sizes: tuple[int, ...]
+    terms: tuple[tuple[float, S | None, Root, tuple[Index, ...]], ...]
+    const: S | None
+    roots: frozenset[Root]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Atom:
+    """fn(scale * form + shift)."""
+
+    id: int
+    sizes: tuple[int, ...]
+    fn: Fn
+    scale: float
+    shift: float
+    form: Lin
+    roots: frozenset[Root]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Composite:
+    """fn of variables that are not linear forms; `axes` names its local indices 0 .. rank - 1 inside `args`."""
+
+    id: int
+    sizes: tuple[int, ...]
+    fn: Fn
+    axes: tuple[str, ...]
+    args: tuple[Poly, ...]
+    roots: frozenset[Root]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Closed:
+    """A sum as one factor; `axes` names its local indices 0 .. rank - 1 inside `poly`."""
+
+    id: int
+    sizes: tuple[int, ...]
+    axes: tuple[str, ...]
+    poly: Poly
+    roots: frozenset[Root]
+
+
+Factor = Lin | Atom | Composite | Closed
+
+
+class Use(NamedTuple):
+    """A factor read at indices."""
+
+    factor: Factor
+    idx: tuple[Index, ...]
+
+
+class Term(NamedTuple):
+    coef: S
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Poly:
+    """A variable: the sum of its terms. `axes` are its free indices; integer indices are summed, each within its term."""
+
+    id: int
+    axes: tuple[str, ...]
+    terms: tuple[Term, ...]
+    roots: frozenset[Root]
+
+
+def relabel(term: Term, by: Mapping[Index, Index]) -> Term:
+    return Term(rename(term.coef, by), tuple(Use(u.factor, tuple(by.get(i, i) for i in u.idx)) for u in term.uses))
+
+
+def _bound(term: Term) -> list[Index]:
+    return list(dict.fromkeys(i for idx in (*(u.idx for u in term.uses), term.coef.idx) for i in idx if isinstance(i, int)))
+
+
+class Variables:
+    """Makes roots, factors and sums, each once, over one graph of scalars."""
+
+    def __init__(self, scalars: Scalars, sizes: Mapping[str, int]) -> None:
+        self.scalars = scalars
+        self.sizes = sizes
+        self._made: dict[Hashable, Any] = {}
+        self._fresh = 1 << 20
+
+    def _intern(self, key: Hashable, make: Callable[[int], Any]) -> Any:
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = make(len(self._made))
+        return found
+
+    def remember(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        return self._intern(key, lambda _: make())
+
+    def apart(self, term: Term) -> Term:
+        """The term with summed indices that occur nowhere else."""
+        bound = _bound(term)
+        if not bound:
+            return term
+        self._fresh += len(bound)
+        return relabel(term, {i: self._fresh - k for k, i in enumerate(bound)})
+
+    # Sums.
+
+    def poly(self, terms: Iterable[Term]) -> Poly:
+        """The sum of the terms: like terms collected, in a canonical order."""
+        collected: dict[Hashable, tuple[float, S, tuple[Use, ...]]] = {}
+        for term in terms:
+            uses = tuple(sorted(term.uses, key=lambda u: u.factor.id))
+            number, rest = self.scalars.split(term.coef)
+            bound = {i: k for k, i in enumerate(_bound(Term(rest, uses)))}
+            coef, uses = relabel(Term(rest, uses), bound) if bound else Term(rest, uses)
+            key = (coef.node.id, coef.idx, tuple((u.factor.id, u.idx) for u in uses))
+            before = collected.get(key)
+            collected[key] = (number + (before[0] if before else 0.0), coef, uses)
+        kept = sorted((k, v) for k, v in ((k, v[0]) for k, v in collected.items()) if v != 0.0)  # type: ignore[type-var]
+        final = tuple(Term(self.scalars.product([collected[k][1]], None, c), collected[k][2]) for k, c in kept)
+        return self._intern(("poly", tuple(kept)), lambda i: _make_poly(i, final))
+
+    def constant(self, s: S) -> Poly:
+        return self.poly(() if self.scalars.is_zero(s) else (Term(s, ()),))
+
+    def add(self, *polys: Poly) -> Poly:
+        return self.poly(t for p in polys for t in p.terms)
+
+    def scale(self, p: Poly, s: S) -> Poly:
+        if self.scalars.is_zero(s):
+            return self.poly(())
+        return self.poly(Term(self.scalars.product((t.coef, s)), t.uses) for t in p.terms)
+
+    def multiply(self, *polys: Poly) -> Poly:
+        """The product; a factor of several terms stays closed, so that products are distributed only where an expectation asks."""
+        if any(not p.terms for p in polys):
+            return self.poly(())
+        parts = [self.apart(self.close(p)) for p in polys]
+        return self.poly((Term(self.scalars.product(t.coef for t in parts), tuple(u for t in parts for u in t.uses)),))
+
+    def close(self, p: Poly) -> Term:
+        """p as one term."""
+        if len(p.terms) == 1:
+            return p.terms[0]
+        affine = self.affine(p)
+        if affine is not None:
+            scale, shift, use = affine
+            if shift == 0.0:
+                return Term(self.scalars.num(scale), (use,))
+        local: dict[Index, Index] = {name: k for k, name in enumerate(p.axes)}
+        sizes = tuple(_size(p, name) for name in p.axes)
+        closed = self._intern(("closed", p.id), lambda i: Closed(i, sizes, p.axes, p, p.roots))
+        return Term(self.scalars.one, (Use(closed, tuple(local)),))
+
+    def open(self, use: Use) -> list[Term]:
+        """The terms of a closed factor at the indices of its use."""
+        assert isinstance(use.factor, Closed)
+        by = dict(zip(use.factor.axes, use.idx, strict=True))
+        return [relabel(self.apart(t), by) for t in use.factor.poly.terms]
+
+    def rename(self, p: Poly, by: Mapping[Index, Index]) -> Poly:
+        return self.poly(relabel(t, by) for t in p.terms) if any(a in by for a in p.axes) else p
+
+    def sum_axis(self, p: Poly, axis: str) -> Poly:
+        """Sum over a free index."""
+        out: list[Term] = []
+        for t in p.terms:
+            self._fresh += 1
+            present = axis in t.coef.idx or any(axis in u.idx for u in t.uses)
+            size = self.scalars.num(self.sizes[axis])
+            out.append(relabel(t, {axis: self._fresh}) if present else Term(self.scalars.product((t.coef, size)), t.uses))
+        return self.poly(out)
+
+    def gather(self, p: Poly, axis: str, into: str | None, index: tuple[int, ...]) -> Poly:
+        """Members index[i] along an axis, 0 where -1 (`expr.Gather`)."""
+        size = self.sizes[axis]
+        if into is not None and index == tuple(range(size)):
+            return self.rename(p, {axis: into})
+        out: list[Term] = []
+        for t in p.terms:
+            self._fresh += 2
+            k, j = self._fresh, self._fresh - 1
+            present = axis in t.coef.idx or any(axis in u.idx for u in t.uses)
+            hot = self.scalars.hot(index, size, j if into is None else into, k)
+            moved = relabel(t, {axis: k}) if present else t
+            out.append(Term(self.scalars.product((moved.coef, hot), {*moved.coef.idx, *hot.idx} if present else {*moved.coef.idx, hot.idx[0]}), moved.uses))
+        return self.poly(out)
+
+    # Roots and linear forms.
+
+    def root(self, key: Hashable, group: Hashable, label: str, axes: tuple[str, ...], argument: Poly | None = None, twin: Root | None = None) -> Root:
+        sizes = tuple(self.sizes[a] for a in axes)
+        return self._intern(("root", key), lambda i: Root(i, group, label, axes, sizes, argument, twin))
+
+    def of_root(self, r: Root) -> Poly:
+        _, _, use = self.linear([(1.0, None, r, r.axes)], self.scalars.zero)
+        return self.poly((Term(self.scalars.one, (use,)),))
+
+    def affine(self, p: Poly, split_shift: bool = False) -> tuple[float, float, Use] | None:
+        """p as scale * linear form + shift, or None where it is no linear form of roots (or has no root at all).
+
+        A constant that is not a plain number, and with `split_shift` False any constant, belongs to the form.
+        """
+        terms: list[tuple[float, S | None, Root, tuple[Index, ...]]] = []
+        consts: list[tuple[float, S]] = []
+        for t in p.terms:
+            if not t.uses:
+                consts.append((1.0, self._sum_bound(t.coef)))
+            elif len(t.uses) == 1 and isinstance(t.uses[0].factor, Lin):
+                self.expand(self.apart(t), terms, consts)
+            else:
+                return None
+        if not terms:
+            return None
+        const = self.scalars.total(consts)
+        number, rest = self.scalars.split(const)
+        if split_shift and rest.node is self.scalars.one.node:
+            scale, _, use = self.linear(terms, self.scalars.zero)
+            return scale, number, use
+        return self.linear(terms, const)
+
+    def _sum_bound(self, s: S) -> S:
+        return self.scalars.product((s,), [i for i in s.idx if isinstance(i, str)])
+
+    def expand(self, t: Term, terms: list[tuple[float, S | None, Root, tuple[Index, ...]]], consts: list[tuple[float, S]]) -> None:
+        lin, idx = t.uses[0]
+        assert isinstance(lin, Lin)
+        number, rest = self.scalars.split(t.coef)
+        by: dict[Index, Index] = dict(enumerate(idx))
+        for c, s, root, where in lin.terms:
+            self._fresh += 64
+            full = {i: by.get(i, self._fresh - int(i) - 1) for i in (*(s.idx if s else ()), *where)}
+            parts = [rest] if s is None else [rest, rename(s, full)]
+            coef = self.scalars.product(parts)
+            extra, coef = self.scalars.split(coef)
+            terms.append((number * c * extra, None if coef.node is self.scalars.one.node else coef, root, tuple(full[i] for i in where)))
+        if lin.const is not None:
+            consts.append((number, self._sum_bound(self.scalars.product((rest, rename(lin.const, by))))))
+
+    def linear(self, terms: list[tuple[float, S | None, Root, tuple[Index, ...]]], const: S) -> tuple[float, float, Use]:
+        """The form of the terms as (scale, 0, use): first coefficient 1, like terms collected, indices numbered by appearance."""
+        keyed: dict[Hashable, tuple[float, S | None, Root, tuple[Index, ...]]] = {}
+        for c, s, root, where in terms:
+            bound = {i: k for k, i in enumerate(dict.fromkeys(i for i in (*where, *(s.idx if s else ())) if isinstance(i, int)))}
+            where = tuple(bound.get(i, i) for i in where)
+            s = None if s is None else rename(s, bound)
+            key = (root.id, where, None if s is None else (s.node.id, s.idx))
+            keyed[key] = (c + (keyed[key][0] if key in keyed else 0.0), s, root, where)
+        live = sorted((v for v in keyed.values() if v[0] != 0.0), key=lambda v: (v[2].id, v[1].node.id if v[1] else -1))
+        scale = live[0][0] if live else 1.0
+        free = list(dict.fromkeys(i for _, s, _, w in live for i in (*w, *(s.idx if s else ())) if isinstance(i, str)))
+        free += [i for i in const.idx if i not in free]
+        local: dict[Index, Index] = {name: k for k, name in enumerate(free)}
+
+        def place(i: Index) -> Index:
+            return local[i] if isinstance(i, str) else len(free) + i
+
+        inner = tuple((c / scale, None if s is None else S(s.node, tuple(place(i) for i in s.idx)), r, tuple(place(i) for i in w)) for c, s, r, w in live)
+        offset = None if self.scalars.is_zero(const) else rename(self.scalars.product((const,), None, 1.0 / scale), local)
+        key = ("lin", tuple((c, None if s is None else (s.node.id, s.idx), r.id, w) for c, s, r, w in inner), offset and (offset.node.id, offset.idx))
+        size = {i: n for _, s, r, w in inner for i, n in (*zip(w, r.sizes, strict=True), *(zip(s.idx, s.node.sizes, strict=True) if s else ()))}
+        size |= dict(zip(offset.idx, offset.node.sizes, strict=True)) if offset else {}
+        sizes = tuple(size[k] for k in range(len(free)))
+        form = self._intern(key, lambda i: Lin(i, sizes, inner, offset, frozenset(r for _, _, r, _ in inner)))
+        return scale, 0.0, Use(form, tuple(free))
+
+    def atom(self, fn: Fn, scale: float, shift: float, use: Use) -> Poly:
+        form = use.factor
+        assert isinstance(form, Lin)
+        coef = 1.0
+        if fn.name == "ramp" and shift == 0.0:  # ramp_k(s u) = |s|^k ramp_k(sign(s) u), also for delta (k = -1)
+            coef, scale = abs(scale) ** fn.constants[0], 1.0 if scale > 0 else -1.0
+        made = self._intern(("atom", fn, scale, shift, form.id), lambda i: Atom(i, form.sizes, fn, scale, shift, form, form.roots))
+        return self.poly((Term(self.scalars.num(coef), (Use(made, use.idx),)),))
+
+    def composite(self, fn: Fn, args: tuple[Poly, ...]) -> Poly:
+        axes = tuple(sorted({a for p in args for a in p.axes}))
+        sizes = tuple(next(_size(p, a) for p in args if a in p.axes) for a in axes)
+        roots = frozenset(r for p in args for r in p.roots)
+        made = self._intern(("composite", fn, tuple(p.id for p in args)), lambda i: Composite(i, sizes, fn, axes, args, roots))
+        return self.poly((Term(self.scalars.one, (Use(made, axes),)),))
+
+
+def _make_poly(i: int, terms: tuple[Term, ...]) -> Poly:
+    free = {k for t in terms for idx in (t.coef.idx, *(u.idx for u in t.uses)) for k in idx if isinstance(k, str)}
+    return Poly(i, tuple(sorted(free)), terms, frozenset(r for t in terms for u in t.uses for r in u.factor.roots))
+
+
+def _size(p: Poly, axis: str) -> int:
+    for t in p.terms:
+        for idx, sizes in ((t.coef.idx, t.coef.node.sizes), *((u.idx, u.factor.sizes) for u in t.uses)):
+            if axis in idx:
+                return sizes[idx.index(axis)]
+    raise KeyError(axis)
