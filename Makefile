@@ -22,7 +22,7 @@ setup: $(READY)
 # uv installs exactly what uv.lock says; the stamp makes later runs need no network.
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tensorprog needs Python >= 3.11; name one with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(UV) sync --frozen --inexact --quiet
 	@touch $(READY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -33,3 +34,28 @@ def progress(transient: bool = True) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("[dim]left[/]"), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=transient) as bar:
         yield bar
+
+
+def plain(text: str) -> None:
+    """Text as it is: no markup, no wrapping."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def wrote(path: Path) -> None:
+    """Say where a result went."""
+    out.print(f"[green]wrote[/] {path}", soft_wrap=True)
+
+
+def shown(value: object) -> str:
+    """A default value, as one types it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.4g}"
+        case tuple() | list():
+            return ",".join(map(shown, value)) or "none"
+        case None:
+            return "none"
+        case _:
+            return str(getattr(getattr(value, "fn", value), "name", value))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.program import Network, Program
@@ -52,77 +53,70 @@ def read(path: Path) -> Network | Program:
         source = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidProgram(f"{path}: not a text file (byte {error.start}). A program is UTF-8 text, or JSON.") from error
-    return exchange.parse(source) if path.suffix == ".json" else text.parse(source)
+    return exchange.from_json(source) if path.suffix == ".json" else text.parse(source)
 
 
 def network(subject: str, options: Mapping[str, str]) -> Network:
     """Like `load`, for commands that need a readout."""
     found = load(subject, options)
     if isinstance(found, Program):
-        raise InvalidProgram(f"{subject}: a program without a readout has no kernel and no training. Add a `readout` line.")
+        raise InvalidProgram(f"{subject}: a program without a readout has no kernel and no training. Make it a network: add a `readout` line.")
     return found
 
 
 def build(name: str, architecture: Architecture, options: Mapping[str, str]) -> Network:
-    """Call the architecture with its options, read as the types that its signature declares."""
+    """Call the architecture with its options, read as the types that its signature declares; sizes of axes are whole numbers."""
     known = parameters(architecture)
     arguments: dict[str, Any] = {}
     for option, value in options.items():
         key = option.replace("-", "_")
-        if key not in known:
-            has = ", ".join(f"--{k.replace('_', '-')}" for k in known)
-            raise InvalidProgram(f"{name} has no option --{option}. It has {has or 'none'}.")
-        arguments[key] = _convert(f"{name} --{option}", value, known[key])
-    missing = [p for p, d in _defaults(architecture).items() if d is inspect.Parameter.empty and p not in arguments]
-    if missing:
-        raise InvalidProgram(f"{name} needs {', '.join('--' + m.replace('_', '-') for m in missing)}.")
+        arguments[key] = _convert(f"{name} --{option}", value, known[key][0] if key in known else int | str)
     return architecture(**arguments)
 
 
-def parameters(architecture: Architecture) -> dict[str, Any]:
-    """The options of an architecture and their types."""
+def parameters(architecture: Architecture) -> dict[str, tuple[Any, Any]]:
+    """The options of an architecture: type and default of each. Parameters without a default are its inputs."""
     hints = get_type_hints(architecture)
-    return {p: hints.get(p, str) for p in inspect.signature(architecture).parameters}
-
-
-def signature(architecture: Architecture) -> str:
-    """The options with their defaults, as one types them."""
-    parts = (f"--{p.replace('_', '-')}" + ("" if d is inspect.Parameter.empty else f" {_shown(d)}") for p, d in _defaults(architecture).items())
-    return " ".join(parts)
-
-
-def _defaults(architecture: Architecture) -> dict[str, Any]:
-    return {p: q.default for p, q in inspect.signature(architecture).parameters.items()}
-
-
-def _shown(default: object) -> str:
-    if isinstance(default, float):
-        return f"{default:.4g}"
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, tuple | list):
-        return ",".join(map(_shown, default)) or '""'
-    return str(getattr(default, "name", getattr(default, "__name__", default)))
+    given = inspect.signature(architecture).parameters
+    return {name: (hints.get(name, str), p.default) for name, p in given.items() if p.default is not p.empty}
 
 
 def _convert(what: str, value: str, kind: Any) -> Any:
-    """`value` as `kind`: int, float, bool, str, a tuple of them separated by commas, or the first member of a union that fits."""
-    members = get_args(kind)
-    if get_origin(kind) in (tuple, list):
-        return tuple(_convert(what, v, members[0]) for v in value.split(",") if v)
-    if get_origin(kind) is not None and members and get_origin(kind).__name__ in ("Union", "UnionType"):
-        for member in sorted((m for m in members if m is not type(None)), key=lambda m: m is str):
-            try:
-                return _convert(what, value, member)
-            except InvalidProgram:
-                continue
-        raise InvalidProgram(f"{what}: {value!r} fits none of its types.")
+    """`value` as `kind`: a number, true or false, a nonlinearity by name, several of them separated by commas, or the first member of a union that fits."""
+    origin, members = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return _first_that_fits(what, value, members)
+    if origin is not None and issubclass(origin, Callable):
+        return _nonlinearity(value)
+    if origin is not None and issubclass(origin, Collection):
+        return tuple(_convert(what, v.strip(), members[0]) for v in value.split(",") if v.strip())
     try:
         if kind is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
-        if kind in (int, float):
-            return kind(value)
+            return {"true": True, "yes": True, "false": False, "no": False}[value.lower()]
+        return kind(value) if kind in (int, float) else value
     except (ValueError, KeyError) as error:
         wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
         raise InvalidProgram(f"{what} takes {wanted}, got {value!r}.") from error
-    return value
+
+
+def _first_that_fits(what: str, value: str, members: tuple[Any, ...]) -> Any:
+    if value == "none" and NoneType in members:
+        return None
+    complaint: InvalidProgram | None = None
+    for member in sorted((m for m in members if m is not NoneType), key=lambda m: m is str):
+        try:
+            return _convert(what, value, member)
+        except InvalidProgram as error:
+            complaint = complaint or error
+    raise complaint or InvalidProgram(f"{what} takes none, got {value!r}.")
+
+
+def _nonlinearity(value: str) -> Any:
+    """`erf`, or with constants `leaky_relu:0.2`."""
+    from tensorprog.build.functions import builtin
+
+    name, *constants = value.split(":")
+    try:
+        return builtin(name, *map(float, constants))
+    except ValueError as error:
+        raise InvalidProgram(f"{value}: {error}") from error

@@ -94,12 +94,12 @@ def _block(block: Block) -> str:
             return f"<figure><pre>{escape(text)}</pre>{_caption(caption)}</figure>\n"
         case Picture(svg, caption, wide):
             source = b64encode(svg.encode()).decode()
-            alt = escape(caption, quote=True)
-            return f'<figure{" class=wide" if wide else ""}><img src="data:image/svg+xml;base64,{source}" alt="{alt}">{_caption(caption)}</figure>\n'
+            kind = ' class="wide"' if wide else ""
+            return f'<figure{kind}><img src="data:image/svg+xml;base64,{source}" alt="{escape(caption, quote=True)}"/>{_caption(caption)}</figure>\n'
         case Table(head, rows, caption):
             return f"<figure><table><thead>{_row('th', head)}</thead><tbody>{''.join(_row('td', r) for r in rows)}</tbody></table>{_caption(caption)}</figure>\n"
         case Facts(pairs):
-            return f"<dl class=facts>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in pairs)}</dl>\n"
+            return f'<dl class="facts">{"".join(_fact(*p) for p in pairs)}</dl>\n'
         case _:
             assert_never(block)
 
@@ -110,3 +110,7 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 def _caption(text: str) -> str:
     return f"<figcaption>{escape(text)}</figcaption>" if text else ""
+
+
+def _fact(name: str, value: str) -> str:
+    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"

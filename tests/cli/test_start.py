@@ -1,0 +1,38 @@
+"""What is imported when: the language needs no array library, and asking for help needs no JAX."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("jax", "numpy", "scipy", "matplotlib", "sklearn")
+
+
+def modules_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds after running `code`."""
+    run = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print('\\n'.join(sys.modules))"], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["tensorprog", "tensorprog.language", "tensorprog.language.text", "tensorprog.language.valid", "tensorprog.build"])
+def test_the_language_needs_no_array_library(module: str) -> None:
+    assert not modules_after(f"import {module}") & set(HEAVY)
+
+
+def test_help_needs_no_array_library() -> None:
+    after = modules_after("from tensorprog.cli.app import app; app.help_print([])")
+    assert "tensorprog.cli.app" in after
+    assert not after & set(HEAVY)
+
+
+def test_help_is_quick() -> None:
+    """Processor time, which a busy machine does not change: below half a second."""
+    code = "import time; from tensorprog.cli.app import app; app.help_print([]); print('seconds', time.process_time())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(run.stdout.split("seconds")[-1]) < 0.5
+
+
+@pytest.mark.parametrize("command", ["check", "show", "draw", "kernel", "converge", "train", "demo", "list"])
+def test_every_command_has_help(command: str) -> None:
+    run = subprocess.run([sys.executable, "-m", "tensorprog.cli", command, "--help"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("Usage: tensorprog " + command)
