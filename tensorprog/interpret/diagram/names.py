@@ -1,0 +1,66 @@
+"""How a program's names are typeset: h1 as h^1, h_1 as h_1, dx as dx, xi as a Greek letter (mathtext, without the dollar signs)."""
+
+from __future__ import annotations
+
+import re
+
+GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi "
+    "Sigma Phi Psi Omega".split()
+)
+ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
+_MEMBER = re.compile(r"^(?P<base>[^\[]*)\[(?P<index>[\d, ]+)\]$")
+_WORD = re.compile(r"^(?P<letters>.*?)(?P<digits>\d*)(?P<primes>'*)$")
+
+
+def roman(text: str) -> str:
+    """Upright text; what mathtext cannot take is dropped."""
+    kept = re.sub(r"[^\w .,+\-]", "", text).replace("_", " ")
+    return r"\mathrm{" + kept.replace(" ", r"\ ") + "}"
+
+
+def word(text: str) -> str:
+    """A name without indices: one letter italic, a Greek name as its letter, more letters upright."""
+    if text in GREEK:
+        return "\\" + text + " "
+    return text if len(text) == 1 and text.isascii() and text.isalpha() else roman(text)
+
+
+def typeset(name: str, twin: str | None = None) -> str:
+    """The mathtext of a variable, matrix or input; `twin` is the forward variable of which it is the gradient.
+
+    Digits that end the first word are a layer, so a superscript; what follows an underscore is a subscript; [i, j] are positions, counted from 1 as on paper.
+    """
+    if twin is not None:
+        return "d" + typeset(twin)
+    if member := _MEMBER.match(name):
+        positions = ",".join(str(int(i) + 1) for i in member["index"].split(","))
+        base = typeset(member["base"])
+        return base[:-1] + "," + positions + "}" if base.endswith("}") and "_{" in base else base + "_{" + positions + "}"
+    first, *rest = [part for part in re.split(r"[_.]", name) if part] or [name]
+    accents = [ACCENTS[part] for part in rest if part in ACCENTS]
+    rest = [part for part in rest if part not in ACCENTS]
+    if match := re.fullmatch(r"d(?P<base>[A-Za-z]\d*'*|(?:%s)\d*'*)" % "|".join(sorted(GREEK)), first):
+        return _subscripted("d" + _scripted(match["base"], accents), rest)
+    return _subscripted(_scripted(first, accents), rest)
+
+
+def _scripted(text: str, accents: list[str]) -> str:
+    match = _WORD.match(text)
+    assert match is not None
+    letters, digits = (match["letters"], match["digits"]) if match["letters"] else (match["digits"], "")
+    base = word(letters)
+    for accent in accents:
+        base = accent + "{" + base + "}"
+    return base + ("^{" + digits + "}" if digits else "") + match["primes"]
+
+
+def _subscripted(base: str, rest: list[str]) -> str:
+    if not rest:
+        return base
+    return base + "_{" + ",".join(part if part.isdigit() else word(part) if part.isalpha() else _scripted(part, []) for part in rest) + "}"
+
+
+def embedding(matrix: str, data: str, member: str = "") -> str:
+    """The label of an input embedding: U xi."""
+    return typeset(matrix) + typeset(data + member)

@@ -1,0 +1,196 @@
+"""Positions -> curves: each edge as cubic Bezier segments in the layout's (along, across) coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot
+
+from tensorprog.interpret.diagram.glyphs import CIRCLE, SQUARE, THICKNESS, Point
+from tensorprog.interpret.diagram.layout import LABEL_GAP, ROW_GAP, Link, Placed
+
+Segments = tuple[tuple[str, tuple[Point, ...]], ...]
+STRAIGHT_SLOPE = 0.45
+HOOK, HOOK_STEP, LANE_STEP = 9.0, 3.2, 3.6
+QUARTER = 0.5523
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A point that a curve passes in a given direction (a unit vector along an axis)."""
+
+    at: Point
+    toward: Point
+
+
+def through(stops: Sequence[Stop]) -> Segments:
+    """A smooth curve through the stops: quarter ellipses where it turns, S-curves where it does not."""
+    segments: list[tuple[str, tuple[Point, ...]]] = [("M", (stops[0].at,))]
+    for a, b in zip(stops, stops[1:], strict=False):
+        run = (b.at[0] - a.at[0], b.at[1] - a.at[1])
+        turning = abs(a.toward[0] * b.toward[0] + a.toward[1] * b.toward[1]) < 0.5
+        share = QUARTER if turning else 0.5
+        reach = lambda d: share * abs(run[0] * d[0] + run[1] * d[1])  # noqa: B023, E731
+        p = (a.at[0] + a.toward[0] * reach(a.toward), a.at[1] + a.toward[1] * reach(a.toward))
+        q = (b.at[0] - b.toward[0] * reach(b.toward), b.at[1] - b.toward[1] * reach(b.toward))
+        segments.append(("C", (p, q, b.at)))
+    return tuple(segments)
+
+
+def line(a: Point, b: Point) -> Segments:
+    return ("M", (a,)), ("L", (b,))
+
+
+def point_on(segments: Segments, share: float) -> tuple[Point, Point]:
+    """The point at a share of a curve's pieces, and the direction there (a unit vector)."""
+    pieces = len(segments) - 1
+    k = min(int(share * pieces), pieces - 1)
+    t = share * pieces - k
+    start = segments[k][1][-1]
+    letter, points = segments[k + 1]
+    controls = (start, *points) if letter == "C" else (start, start, points[-1], points[-1])
+    position, velocity = _bezier(controls, t)
+    size = hypot(*velocity) or 1.0
+    return position, (velocity[0] / size, velocity[1] / size)
+
+
+def _bezier(controls: Sequence[Point], t: float) -> tuple[Point, Point]:
+    a, b, c, d = controls
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+    slopes = (-3 * (1 - t) ** 2, 3 * (1 - t) ** 2 - 6 * t * (1 - t), 6 * t * (1 - t) - 3 * t * t, 3 * t * t)
+    at = tuple(sum(w * p[i] for w, p in zip(weights, (a, b, c, d), strict=True)) for i in (0, 1))
+    by = tuple(sum(w * p[i] for w, p in zip(slopes, (a, b, c, d), strict=True)) for i in (0, 1))
+    return (at[0], at[1]), (by[0], by[1])
+
+
+def routes(placed: Placed) -> dict[Link, Segments]:
+    """The curve of every edge."""
+    lanes = _lanes(placed)
+    return {link: _across_rows(placed, link, *lanes[link]) if link in lanes else _within_row(placed, link) for link in placed.links}
+
+
+def _row(placed: Placed, item: str) -> int:
+    return placed.graph.gate[item[5:]].row if item.startswith("gate:") else placed.graph.vertex[item].row
+
+
+def _ahead(placed: Placed, item: str) -> float:
+    """+1 where the item's row is computed rightward, -1 leftward."""
+    return -1.0 if placed.graph.rows[_row(placed, item)].leftward else 1.0
+
+
+def _radius(placed: Placed, item: str) -> float:
+    return (SQUARE if placed.graph.vertex[item].kind == "scalar" else CIRCLE) / 2
+
+
+def _leaving(placed: Placed, link: Link) -> Point:
+    """Where an edge leaves its source: a gate's short side, or the front of a node."""
+    x, y = placed.at[link.source]
+    d = _ahead(placed, link.source)
+    if link.kind == "output":
+        return x + d * THICKNESS / 2, y + placed.ports[link.source, link.target]
+    return x + d * _radius(placed, link.source), y
+
+
+def _arriving(placed: Placed, link: Link) -> Point:
+    """Where an edge ends: a port of a gate's long side, or the back of a node."""
+    x, y = placed.at[link.target]
+    d = _ahead(placed, link.target)
+    if link.kind == "input":
+        return x - d * THICKNESS / 2, y + placed.ports[link.source, link.target]
+    return x - d * _radius(placed, link.target), y
+
+
+def _within_row(placed: Placed, link: Link) -> Segments:
+    start, end = _leaving(placed, link), _arriving(placed, link)
+    bends = placed.bends.get(link, ())
+    if not bends and _may_be_straight(placed, link, start, end):
+        return _trimmed(placed, link, start, end)
+    d = _ahead(placed, link.source)
+    side = 1 if d > 0 else 0
+    edge_out = placed.column[placed.rank[link.source]][side]
+    edge_in = placed.column[placed.rank[link.target]][1 - side]
+    points = [start, (edge_out, start[1]), *bends, (edge_in, end[1]), end]
+    kept = [p for k, p in enumerate(points) if k == 0 or abs(p[0] - points[k - 1][0]) > 0.01]
+    return through([Stop(p, (d, 0.0)) for p in kept])
+
+
+def _may_be_straight(placed: Placed, link: Link, start: Point, end: Point) -> bool:
+    """Short slanted edges are straight, as in the paper, where that keeps them off the names."""
+    slope = abs(end[1] - start[1]) / max(1.0, abs(end[0] - start[0]))
+    reach = max(placed.boxes[item].left for item in (link.source, link.target) if not item.startswith("gate:"))
+    return slope <= STRAIGHT_SLOPE and slope * reach <= CIRCLE / 2 + LABEL_GAP - 0.8
+
+
+def _trimmed(placed: Placed, link: Link, start: Point, end: Point) -> Segments:
+    """A straight edge meets a circle on its radius."""
+    if link.kind != "product":
+        return line(start, end)
+    (ax, ay), (bx, by) = placed.at[link.source], placed.at[link.target]
+    length = hypot(bx - ax, by - ay)
+    ux, uy = (bx - ax) / length, (by - ay) / length
+    ra, rb = _radius(placed, link.source), _radius(placed, link.target)
+    return line((ax + ux * ra, ay + uy * ra), (bx - ux * rb, by - uy * rb))
+
+
+def _lanes(placed: Placed) -> dict[Link, tuple[int, int, int]]:
+    """For each edge between rows: its lane in the channel before the target's row, how many lanes that has, and its turn at the target's gate."""
+    between = [link for link in placed.links if _row(placed, link.source) != _row(placed, link.target)]
+    taken: dict[tuple[int, int], list[list[tuple[float, float]]]] = {}
+    lane: dict[Link, int] = {}
+    turn: dict[Link, int] = {}
+    arrivals: dict[tuple[int, bool], int] = {}
+    for link in sorted(between, key=lambda k: (placed.rank[k.target], -placed.ports.get((k.source, k.target), 0.0))):
+        source, target = _row(placed, link.source), _row(placed, link.target)
+        key = (target, 1 if source < target else -1)
+        ends = (placed.at[link.source][0], _arriving(placed, link)[0] - HOOK * _ahead(placed, link.target))
+        span = (min(ends) - 2, max(ends) + 2)
+        lanes = taken.setdefault(key, [])
+        k = next((i for i, used in enumerate(lanes) if all(span[1] < u[0] or span[0] > u[1] for u in used)), len(lanes))
+        if k == len(lanes):
+            lanes.append([])
+        lanes[k].append(span)
+        lane[link] = k
+        gap = (placed.rank[link.target], source < target)
+        turn[link] = arrivals.get(gap, 0)
+        arrivals[gap] = turn[link] + 1
+    count = {key: len(lanes) for key, lanes in taken.items()}
+    last = {link: arrivals[placed.rank[link.target], _row(placed, link.source) < _row(placed, link.target)] - 1 - turn[link] for link in between}
+    return {
+        link: (lane[link], count[_row(placed, link.target), 1 if _row(placed, link.source) < _row(placed, link.target) else -1], last[link])
+        for link in between
+    }
+
+
+def _across_rows(placed: Placed, link: Link, lane: int, lanes: int, turn: int) -> Segments:
+    """Out of the node towards the other row, along a lane between the rows, and around into the input side of the gate."""
+    target_row = _row(placed, link.target)
+    downward = _row(placed, link.source) < target_row
+    v = -1.0 if downward else 1.0
+    edge = placed.row_span[target_row][1] + ROW_GAP / 2 if downward else placed.row_span[target_row][0] - ROW_GAP / 2
+    level = edge + (lane - (lanes - 1) / 2) * LANE_STEP
+    end = _arriving(placed, link)
+    d = _ahead(placed, link.target)
+    hook = (end[0] - d * (HOOK + HOOK_STEP * turn), end[1] - v * HOOK)
+    first = _way_out(placed, link.source, v)
+    h = 1.0 if hook[0] > first[-1].at[0] else -1.0
+    corner = min(8.0, abs(hook[0] - first[-1].at[0]) / 2)
+    into_lane = Stop((first[-1].at[0] + h * corner, level), (h, 0.0))
+    return through([*first, into_lane, Stop(hook, (0.0, v)), Stop(end, (d, 0.0))])
+
+
+def _way_out(placed: Placed, item: str, v: float) -> list[Stop]:
+    """Straight out of the node where its column is free on that side, else through the gap beside its column."""
+    x, y = placed.at[item]
+    row, rank = _row(placed, item), placed.rank[item]
+    others = [o for o in placed.at if o != item and placed.rank[o] == rank and _row(placed, o) == row and (placed.at[o][1] - y) * v > 0]
+    if not others:
+        return [Stop((x, y + v * _radius(placed, item)), (0.0, v))]
+    side = placed.column[rank][1] + 5.0
+    return [Stop((x + _radius(placed, item), y), (1.0, 0.0)), Stop((side, y + v * 8.0), (0.0, v))]
+
+
+def bounds(points: Sequence[Point]) -> tuple[float, float, float, float]:
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
