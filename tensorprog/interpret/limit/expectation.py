@@ -104,7 +104,7 @@ class Expectations:
         pins = [k for k, u in enumerate(uses) if is_delta(u)]
         if pins and (linear or len(uses) > 2):
             return self._condition(uses[pins[0]], (*uses[: pins[0]], *uses[pins[0] + 1 :]), keep)
-        if linear:
+        if linear and not any(_is_bell(u) for u in uses):
             return self._stein(uses[linear[0]], (*uses[: linear[0]], *uses[linear[0] + 1 :]), keep)
         return self._problem(uses)
 
@@ -190,3 +190,8 @@ class Expectations:
                 parts += [rename(t, there)] if t else []
                 terms.append((c * d, self.s.product(parts, range(m + n))))
         return self.s.total(terms)
+
+
+def _is_bell(use: Use) -> bool:
+    """e^{-u^2}: its derivative brings a linear factor back, so it goes into the Gaussian law instead (`gaussian.expect`)."""
+    return isinstance(use.factor, Atom) and use.factor.fn.name == "gaussian"

@@ -1,0 +1,269 @@
+"""NNGP and NTK of a network in the limit (Yang 2020, "Tensor Programs II", eq. 12; Yang & Littwin 2021, Theorem 5.1).
+
+A trained matrix contributes sigma_W^2 (m/N) sum over pairs of its uses and positions of E[l l'] E[r r'], where its gradient is sum l r^T; a trained
+vector p contributes var_p (m_p/N) sum E[Z^{dp} Z^{dp'}]; an embedding sigma_U^2 (m/N) sum E[dg dg'] <xi, xi'> / d. The network is read once for x1 and once for x2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isqrt, prod
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from tensorprog.errors import OutsideTheory
+from tensorprog.gaussian.problem import Strategy
+from tensorprog.interpret.limit.data import Data, data_of, leaves
+from tensorprog.interpret.limit.master import LEFT, RIGHT, Master, primed
+from tensorprog.interpret.limit.numbers import Numbers
+from tensorprog.interpret.limit.scalar import S, rename
+from tensorprog.interpret.limit.theorem import EXACT, coarser, methods_of, rounding
+from tensorprog.kernels.precision import double
+from tensorprog.language.instr import Embedding, InitVector
+from tensorprog.language.program import Network
+from tensorprog.transform.backprop import Backprop, backprop
+
+
+@partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter", "error"], meta_fields=["method"])
+@dataclass(frozen=True)
+class Kernels:
+    """Limiting kernels of one output unit; with independent output units the kernel over outputs is this times the identity.
+
+    Attributes:
+        nngp: covariance of f over initializations, (N1, N2, *output positions, *output positions).
+        ntk: the neural tangent kernel, of the same shape.
+        by_parameter: the contribution of every trained tensor; they sum to `ntk`.
+        error: the largest absolute error of any entry of `nngp` and `ntk`: measured by a second, coarser evaluation of the whole, or a bound of rounding.
+        method: how the Gaussian expectations were found.
+    """
+
+    nngp: Array
+    ntk: Array
+    by_parameter: Mapping[str, Array]
+    error: Array
+    method: str
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """The kernels of a network as symbolic scalars, before any data: a pure function of Gram entries once compiled."""
+
+    network: Network
+    master: Master
+    nngp: S
+    contributions: Mapping[str, S]
+    order: tuple[str, ...]
+
+
+def symbolic(network: Network, *, matched: bool = False, drop_dots: bool = False) -> Symbolic:
+    """Read the network for x1 and x2 and write its kernels as symbolic scalars."""
+    b = backprop(network)
+    master = Master(b.program, matched=matched, drop_dots=drop_dots)
+    k = _Contributions(network, b, master)
+    order = (*b.outputs.values(), *map(primed, b.outputs.values()))
+    readouts = dict.fromkeys(r.vector for r in network.readouts)
+    nngp = master.scalars.total((1.0, k.vector(b.program.init[name])) for name in readouts)
+    return Symbolic(network, master, nngp, {name: k.trained(name) for name in network.parameters}, order)
+
+
+class _Contributions:
+    """What each tensor adds to the kernel: sums over pairs of uses, the left one for x1, the right one for x2."""
+
+    def __init__(self, network: Network, b: Backprop, master: Master) -> None:
+        self.network, self.b, self.master, self.s = network, b, master, master.scalars
+        self.left, self.right = master.env(LEFT), master.env(RIGHT)
+        self.copies = tuple(b.outputs.values())
+
+    def trained(self, name: str) -> S:
+        training = self.network.trained(name)
+        if training.rate == 0.0:
+            return self.s.zero
+        whole = self._whole(name)
+        if training.convention == "sigma" and not self._is_readout(name):
+            whole = self.s.product((whole, self.s.function(-1.0, (self.s.leaf(("variance", name)),))))
+        elif training.convention == "sigma":
+            sigma = next(r.sigma for r in self.network.readouts if r.vector == name)
+            whole = self.s.product((whole,), None, sigma**-2.0)
+        return self.s.product((whole,), None, training.rate)
+
+    def _is_readout(self, name: str) -> bool:
+        return any(r.vector == name for r in self.network.readouts)
+
+    def _whole(self, name: str) -> S:
+        p = self.b.program
+        if name in p.matrix:
+            return self.matrix(name)
+        embedded = [v for v in p.vectors if isinstance(v.law, Embedding) and v.law.matrix == name]
+        if embedded:
+            return self.embedding(name, embedded)
+        return self.vector(p.init[name])
+
+    def matrix(self, name: str) -> S:
+        uses = self.b.uses.get(name, ())
+        scale = self._ratio(self.b.program.matrix[name].rows)
+        variance = self.s.leaf(("variance", name))
+        pairs = [self._outer(u, w) for u in uses for w in uses]
+        return self.s.product((variance, self.s.total((1.0, s) for s in pairs)), None, scale)
+
+    def _outer(self, use: tuple[str, str], other: tuple[str, str]) -> S:
+        """sum over positions of E[l l'] E[r r']."""
+        return self._contract(self._pair(use[0], other[0]), self._pair(use[1], other[1]))
+
+    def embedding(self, name: str, vectors: list[InitVector]) -> S:
+        parts: list[S] = []
+        for v in vectors:
+            for w in vectors:
+                if v.name not in self.b.adjoint or w.name not in self.b.adjoint:
+                    continue
+                parts.append(self._contract(self._gradients(v.name, w.name), self._pair(v.name, w.name)))
+        return self.s.product((self.s.total((1.0, s) for s in parts),), None, self._ratio(vectors[0].width))
+
+    def vector(self, v: object) -> S:
+        assert isinstance(v, InitVector)
+        if v.name not in self.b.adjoint:
+            return self.s.zero
+        both = self._gradients(v.name, v.name)
+        same = {primed(a): a for a in sorted(v.axes)}  # independent entries: only equal positions meet
+        summed = self._contract(rename(both, same))
+        return self.s.product((self.s.leaf(("variance", v.name)), summed), None, self._ratio(v.width))
+
+    def _gradients(self, x: str, y: str) -> S:
+        return self._pair(self.b.adjoint[x], self.b.adjoint[y])
+
+    def _pair(self, x: str, y: str) -> S:
+        return self.master.pair(self.left[x], self.right[y])
+
+    def _contract(self, *parts: S) -> S:
+        return self.s.product(parts, (*self.copies, *map(primed, self.copies)))
+
+    def _ratio(self, width: str) -> float:
+        p = self.b.program
+        return float(p.width[width].ratio / p.width[self.b.base].ratio)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The kernels of one network as a function of data: read and compiled once, called many times; pure, so that it can be differentiated and mapped.
+
+    `__call__(x1, x2=None)` returns `Kernels`; see `kernels`.
+    """
+
+    network: Network
+    symbolic: Symbolic
+    tile: Callable[[Data, Data, Array, Mapping[str, Array | float]], Kernels]
+    block: int | None = None
+
+    @double
+    def __call__(self, x1: Array | Data, x2: Array | Data | None = None, variances: Mapping[str, Array | float] | None = None) -> Kernels:
+        program = self.network.program
+        left = data_of(program, x1, "x1")
+        right = left if x2 is None else data_of(program, x2, "x2")
+        n1, n2 = _points(left), _points(right)
+        size = self.block or _fitting(self.symbolic, max(n1, n2))
+        starts1, starts2 = range(0, max(n1, 1), size), range(0, max(n2, 1), size)
+        tiles: dict[tuple[int, int], Kernels] = {}
+        for i in starts1:
+            for j in starts2:
+                if x2 is None and j < i:
+                    tiles[i, j] = _mirrored(tiles[j, i])
+                else:
+                    a, b = _slice(left, i, size), _slice(right, j, size)
+                    tiles[i, j] = self.tile(a, b, same_points(a, b), dict(variances or {}))
+        return _joined([_joined([tiles[i, j] for j in starts2], 1) for i in starts1], 0)
+
+
+def compiled(network: Network, *, strategy: Strategy = Strategy(), drop_dots: bool = False, block: int | None = None) -> Compiled:
+    """The kernels of a network, read once; see `kernels` for the arguments."""
+    if network.kind != "ntk":
+        raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no kernel in the NTK scaling. Use a readout of kind 'ntk', or `limit` on the program.")
+    found = symbolic(network, matched=True, drop_dots=drop_dots)
+    return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
+
+
+def kernels(
+    network: Network,
+    x1: Array | Data,
+    x2: Array | Data | None = None,
+    *,
+    strategy: Strategy = Strategy(),
+    variances: Mapping[str, Array | float] | None = None,
+    drop_dots: bool = False,
+    block: int | None = None,
+) -> Kernels:
+    """The limiting NNGP and NTK on data sets x1 (N1 points) and x2 (N2 points, default x1).
+
+    Args:
+        x1, x2: (N, *positions, d), or one such array an input.
+        strategy: how Gaussian expectations are resolved.
+        variances: sigma^2 to use instead of the network's, by tensor name (differentiable).
+        drop_dots: the gradient independence assumption, to show what it gets wrong.
+        block: compute in tiles of so many points, which bounds memory; None: a size that fits.
+
+    Raises:
+        InvalidProgram: data that do not fit the network's inputs.
+        OutsideTheory: an expectation that does not exist.
+    """
+    return compiled(network, strategy=strategy, drop_dots=drop_dots, block=block)(x1, x2, variances)
+
+
+def _points(data: Data) -> int:
+    return next(iter(data.values())).shape[0]
+
+
+def _slice(data: Data, start: int, size: int) -> Data:
+    return {name: a[start : start + size] for name, a in data.items()}
+
+
+def _mirrored(k: Kernels) -> Kernels:
+    """K(x2, x1) from K(x1, x2): points and output positions change sides."""
+    half = (k.nngp.ndim - 2) // 2
+    order = (1, 0, *range(2 + half, 2 + 2 * half), *range(2, 2 + half))
+    turn = partial(jnp.transpose, axes=order)
+    return replace(k, nngp=turn(k.nngp), ntk=turn(k.ntk), by_parameter={name: turn(a) for name, a in k.by_parameter.items()})
+
+
+def _joined(parts: list[Kernels], axis: int) -> Kernels:
+    if len(parts) == 1:
+        return parts[0]
+    joined = jax.tree.map(lambda *a: jnp.concatenate(a, axis) if a[0].ndim else jnp.stack(a).max(), *parts)
+    return joined
+
+
+def same_points(a: Data, b: Data) -> Array:
+    """(N1, N2), true where two points are equal entry by entry."""
+    equal = [(v[:, None] == b[name][None]).reshape(v.shape[0], b[name].shape[0], -1).all(-1) for name, v in a.items()]
+    return jnp.stack(equal).all(0)
+
+
+def _fitting(found: Symbolic, points: int) -> int:
+    """A tile size at which an array over two points and two families of positions stays near 64 MiB."""
+    program = found.master.program
+    positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
+    return max(1, min(points, isqrt(8_000_000 // positions**2)))
+
+
+def _tile(found: Symbolic, strategy: Strategy, left: Data, right: Data, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
+    """One tile; a second evaluation measures the error where the first is not exact."""
+    fetch = leaves(found.master.program, (left, right), {}, overrides)
+
+    def run(s: Strategy) -> tuple[Numbers, Array, dict[str, Array]]:
+        numbers = Numbers(found.master.e, fetch, s, same)
+        shape = (*same.shape, *(found.master.program.size[a.rstrip("'")] for a in found.order))
+        nngp = jnp.broadcast_to(numbers.value(found.nngp, found.order), shape)
+        return numbers, nngp, {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
+
+    numbers, nngp, parts = run(strategy)
+    ntk = sum(parts.values(), jnp.zeros_like(nngp))
+    taken = len(numbers.estimates)
+    error = jnp.maximum(rounding(nngp, taken), rounding(ntk, taken)).max(initial=0.0)
+    methods = methods_of(numbers)
+    if not methods <= EXACT:
+        _, again, parts_again = run(coarser(strategy))
+        ntk_again = sum(parts_again.values(), jnp.zeros_like(nngp))
+        error += jnp.maximum(jnp.abs(nngp - again), jnp.abs(ntk - ntk_again)).max(initial=0.0)
+    return Kernels(nngp, ntk, parts, error, " and ".join(sorted(methods)) or "polynomial")
