@@ -114,9 +114,7 @@ def _functions(fs: Sequence[Factor], u: Law) -> Array:
         case "erf", (f, g):
             return erf.pair(cov(f, f), cov(g, g), cov(f, g))
         case _, (f,):
-            value = ramp.single(degree(f), _mean(f, u), cov(f, f))
-            halved = u.pinned and degree(f) == 0 and is_zero(_mean(f, u))  # a step where a delta may have fixed its argument to 0
-            return jnp.where(jnp.asarray(cov(f, f)) > 0, value, jnp.nan) if halved else value
+            return ramp.single(degree(f), _mean(f, u), cov(f, f)) * undecided(f, u)
         case _, (f, g):
             return ramp.pair(degree(f), degree(g), cov(f, f), cov(g, g), cov(f, g))
         case _:
@@ -127,3 +125,10 @@ def _functions(fs: Sequence[Factor], u: Law) -> Array:
 def _mean(f: Factor, u: Law) -> Scalars:
     mean = u.mean(f.coord)
     return f.shift if is_zero(mean) else f.scale * mean + f.shift
+
+
+def undecided(f: AnyFactor, u: Law) -> Array | float:
+    """NaN where a delta has fixed the argument of a step at its jump: delta(u) 1[u > 0] has no expectation. Else 1."""
+    if not (u.pinned and isinstance(f, Factor) and kind(f) == "ramp" and degree(f) == 0 and is_zero(_mean(f, u))):
+        return 1.0
+    return jnp.where(jnp.asarray(u.cov(f.coord, f.coord)) > 0, 1.0, jnp.nan)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import mul as times
 
 import jax.numpy as jnp
+from jax import Array, lax
 
-from tensorprog.gaussian.closed import absorb, closed_form
-from tensorprog.gaussian.law import is_zero, law
+from tensorprog.gaussian.closed import SHAPES, absorb, closed_form, expectation, undecided
+from tensorprog.gaussian.integrand import coordinates
+from tensorprog.gaussian.law import Law, is_zero, law
 from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Scalars, Strategy
-from tensorprog.gaussian.product import atoms
+from tensorprog.gaussian.product import atoms, normal
+from tensorprog.gaussian.quadrature import quadrature
+from tensorprog.gaussian.sampling import sampling
+from tensorprog.gaussian.series import has_series, series
 from tensorprog.language.nonlin import parity
 
 DEFAULT = Strategy()
@@ -24,11 +31,45 @@ def expect(factors: Sequence[AnyFactor], mean: Sequence[Scalars], cov: Callable[
     product, u = tuple(factors), law(mean, cov)
     if is_odd(product, mean):
         return Estimate(jnp.asarray(0.0), "closed form")
+    if all(isinstance(f, Power) for f in product):
+        return Estimate(expectation(product, u), "polynomial")
     terms = atoms(product) if strategy.closed else None
     value = closed_form(terms, u) if terms is not None else None
     if value is not None:
-        return Estimate(value, "polynomial" if all(isinstance(f, Power) for f in product) else "closed form")
-    raise NotImplementedError(absorb)
+        return Estimate(value, "closed form")
+    coefficient, product = normal(product)
+    if coefficient == 0.0:
+        return Estimate(jnp.asarray(0.0), "closed form")
+    weight, rest, u = absorb(product, u, SHAPES if strategy.closed else frozenset({"delta"}))
+    weight = reduce(times, (undecided(f, u) for f in rest), coefficient * weight)
+    found = _numerically(rest, u, strategy)
+    return Estimate(weight * found.value, found.method, jnp.abs(weight) * found.error)
+
+
+def _numerically(product: Product, u: Law, strategy: Strategy) -> Estimate:
+    """Wick where only powers are left; else the series, quadrature or sampling."""
+    inside, _ = coordinates(product)
+    if not inside:
+        return Estimate(expectation(product, u), "polynomial")
+    if len(inside) > strategy.max_dimension:
+        return sampling(product, u, strategy)
+    if strategy.series and has_series(product):
+        return _series_or_quadrature(product, u, strategy)
+    return quadrature(product, u, strategy)
+
+
+def _series_or_quadrature(product: Product, u: Law, strategy: Strategy) -> Estimate:
+    """The series where its bound holds the tolerance for the whole batch, else quadrature: both are built, one is run."""
+    found, size = series(product, u, strategy)
+
+    shape = jnp.broadcast_shapes(found.value.shape, jnp.shape(found.error), size.shape)
+
+    def full(answer: Estimate) -> tuple[Array, Array]:
+        return jnp.broadcast_to(answer.value, shape), jnp.broadcast_to(answer.error, shape)
+
+    fine = jnp.all(found.error <= strategy.tolerance * size)
+    value, error = lax.cond(fine, lambda: full(found), lambda: full(quadrature(product, u, strategy)))
+    return Estimate(value, found.method, error)
 
 
 def is_odd(product: Sequence[AnyFactor], mean: Sequence[Scalars]) -> bool:

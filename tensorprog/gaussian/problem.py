@@ -64,7 +64,7 @@ class Strategy:
     closed: bool = True
     series: bool = True
     nodes: int = 121
-    panel: int = 32
+    panel: int = 48
     terms: int = 128
     tolerance: float = 1e-10
     max_dimension: int = 3

@@ -12,7 +12,8 @@ from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, 
 from tensorprog.language.expr import Power as PowerOf
 from tensorprog.language.nonlin import derivative, fn, form
 
-ATOMS = frozenset({"ramp", "erf", "gaussian", "sin", "cos", "exp"})  # what the closed forms know, besides powers
+RAMPS = {"relu": 1, "step": 0, "delta": -1}  # r_k under another name
+ATOMS = frozenset({"ramp", *RAMPS, "erf", "gaussian", "sin", "cos", "exp"})  # what the closed forms know, besides powers
 
 Product = tuple[AnyFactor, ...]
 Terms = tuple[tuple[float, Product], ...]  # sum of coefficient * product
@@ -25,17 +26,19 @@ def multiply(left: Terms, right: Terms) -> Terms:
 
 
 def kind(f: AnyFactor) -> str:
-    """The atom's name; "delta" for r_{-1}, "power", or "other"."""
+    """The atom's name, "ramp" for all r_k with k >= 0, "delta" for r_{-1}; else "power" or "other"."""
     if isinstance(f, Power):
         return "power"
     if not isinstance(f, Factor) or not is_atom(f.fn):
         return "other"
-    return "delta" if f.fn.name == "ramp" and degree(f) < 0 else f.fn.name
+    if f.fn.name == "ramp" or f.fn.name in RAMPS:
+        return "delta" if degree(f) < 0 else "ramp"
+    return f.fn.name
 
 
 def degree(f: Factor) -> int:
     """k of the ramp r_k."""
-    return int(f.fn.constants[0])
+    return RAMPS[f.fn.name] if f.fn.name in RAMPS else int(f.fn.constants[0])
 
 
 def is_atom(fn: Fn) -> bool:

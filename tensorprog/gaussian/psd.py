@@ -1,0 +1,62 @@
+"""The square root of positive semi-definite matrices that are so only up to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from tensorprog.errors import InvalidProgram
+
+TOLERANCE = 1e-8  # a relative eigenvalue below minus this is no rounding
+
+
+def factor(c: Any, name: str = "covariance") -> tuple[Array, float]:
+    """(symmetric R with R R^T = C, what was clipped) for concrete matrices C of shape (..., n, n).
+
+    What was clipped is the largest |negative eigenvalue| set to 0, relative to the largest eigenvalue.
+
+    Raises:
+        InvalidProgram: C is not square, symmetric, finite, or has a clearly negative eigenvalue.
+    """
+    a = np.asarray(c)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise InvalidProgram(f"{name}: [covariance] shape {a.shape} is not that of square matrices. Give an n x n matrix.")
+    if not np.isfinite(a).all():
+        raise InvalidProgram(f"{name}: [covariance] it holds NaN or infinite entries. Give finite numbers.")
+    top = np.abs(a).max(initial=0.0)
+    if np.abs(a - a.swapaxes(-1, -2)).max(initial=0.0) > TOLERANCE * top:
+        raise InvalidProgram(f"{name}: [covariance] it is not symmetric. Give a symmetric matrix.")
+    lowest = float(np.linalg.eigvalsh(a).min(initial=0.0))
+    if lowest < -TOLERANCE * top:
+        raise InvalidProgram(f"{name}: [covariance] it is indefinite: an eigenvalue is {lowest:.3g}, the largest entry {top:.3g}. Give a Gram matrix.")
+    return root(jnp.asarray(a)), (max(-lowest, 0.0) / float(top) if top else 0.0)
+
+
+@jax.custom_jvp
+def root(c: Array) -> Array:
+    """The symmetric square root of C, shape (..., n, n), eigenvalues below rounding set to 0: duplicates are legal. Traceable."""
+    _, values, vectors = _eigen(c)
+    return (vectors * values[..., None, :]) @ vectors.swapaxes(-1, -2)
+
+
+@root.defjvp
+def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """dR from R dR + dR R = dC in the eigenbasis: dC_ij / (r_i + r_j), and 0 where both vanish."""
+    _, values, vectors = _eigen(primals[0])
+    transposed = vectors.swapaxes(-1, -2)
+    total = values[..., :, None] + values[..., None, :]
+    inner = transposed @ tangents[0] @ vectors
+    change = jnp.where(total > 0, inner / jnp.where(total > 0, total, 1.0), 0.0)
+    return (vectors * values[..., None, :]) @ transposed, vectors @ change @ transposed
+
+
+def _eigen(c: Array) -> tuple[Array, Array, Array]:
+    """Eigenvalues, their clipped square roots, eigenvectors."""
+    eigenvalues, vectors = jnp.linalg.eigh(0.5 * (c + c.swapaxes(-1, -2)))
+    cut = c.shape[-1] * 4 * jnp.finfo(c.dtype).eps * jnp.abs(eigenvalues).max(-1, keepdims=True)
+    kept = eigenvalues > cut
+    return eigenvalues, jnp.where(kept, jnp.sqrt(jnp.where(kept, eigenvalues, 1.0)), 0.0), vectors
