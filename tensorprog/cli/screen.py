@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,3 +59,21 @@ def shown(value: object) -> str:
             return "none"
         case _:
             return str(getattr(getattr(value, "fn", value), "name", value))
+
+
+def matrix(title: str, rows: Sequence[Sequence[float]], corner: int = 6) -> None:
+    """The upper left corner of a matrix."""
+    more = ["…"] if len(rows[0]) > corner else []
+    t = table(title, "", *(str(j) for j in range(min(corner, len(rows[0])))), *more)
+    for i, row in enumerate(rows[:corner]):
+        t.add_row(f"[dim]{i}[/]", *(f"{v:.4f}" for v in row[:corner]), *more)
+    out.print(t, "")
+
+
+def shares(fractions: Mapping[str, float]) -> None:
+    """How much of the NTK each parameter contributes, as bars."""
+    t = table("share of the NTK by parameter", "", "", "")
+    t.columns[1].justify = "left"
+    for name, part in fractions.items():
+        t.add_row(name, "█" * round(40 * part) or "▏", f"{100 * part:.1f} %")
+    out.print(t, "")

@@ -1,0 +1,97 @@
+"""Commands that compute: kernel, converge, train, demo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tensorprog.cli import data, screen, subject
+from tensorprog.errors import InvalidProgram
+from tensorprog.kernels.limit import Kernels, kernels
+from tensorprog.language import text
+from tensorprog.language.program import Network
+
+Options = Mapping[str, str]
+
+
+def widths_of(words: str) -> tuple[int, ...]:
+    """`64:2048` doubles from 64 while it is at most 2048; `64,100` is a list.
+
+    Raises:
+        InvalidProgram: not whole numbers, not positive, or not growing.
+    """
+    try:
+        if ":" in words:
+            low, high = map(int, words.split(":"))
+            found = [low]
+            while low > 0 and found[-1] * 2 <= high:
+                found.append(found[-1] * 2)
+        else:
+            found = [int(w) for w in words.split(",")]
+    except ValueError as error:
+        raise InvalidProgram(f"--widths takes 64:2048 or 64,128,256, got {words!r}.") from error
+    if found[0] < 1 or sorted(set(found)) != found:
+        raise InvalidProgram(f"--widths: {words}: widths are positive and grow. Try 64:2048.")
+    return tuple(found)
+
+
+def kernel(name: str, options: Options, *, source: str, points: int, output: Path | None) -> None:
+    """Both kernels on the first inputs: a corner of each, the share of every parameter, and where the numbers come from."""
+    network = subject.network(name, options)
+    inputs = inputs_of(network, source, points)
+    with screen.err.status(f"kernels of {network.name} on {len(inputs.x)} inputs"):
+        k = kernels(network, inputs.x)
+    for title, matrix in (("NNGP", first_output(k.nngp)), ("NTK", first_output(k.ntk))):
+        screen.matrix(f"{title}  {matrix.shape[0]} x {matrix.shape[1]}", matrix.tolist())
+    screen.shares(shares(k))
+    screen.plain(f"method {k.method}   error at most {k.error:.1e}")
+    if output is not None:
+        save_kernels(k, network, inputs, output)
+        screen.wrote(output)
+
+
+def inputs_of(network: Network, source: str, points: int) -> data.Data:
+    """The first inputs of a data set, laid out for the network."""
+    if points < 1:
+        raise InvalidProgram(f"--points is {points}. Give at least 1.")
+    return data.arrange(data.load(source)[:points], network.program)
+
+
+def first_output(kernel: object) -> np.ndarray:
+    """(N1, N2): the kernel of the first output position with itself."""
+    array = np.asarray(kernel)
+    return array.reshape(*array.shape[:2], -1)[:, :, 0]
+
+
+def shares(k: Kernels) -> dict[str, float]:
+    """The fraction of the NTK's trace that each parameter contributes."""
+    total = np.trace(first_output(k.ntk))
+    return {name: float(np.trace(first_output(part)) / total) for name, part in k.by_parameter.items()}
+
+
+def save_kernels(k: Kernels, network: Network, inputs: data.Data, path: Path) -> None:
+    """An .npz with nngp, ntk, by_parameter/NAME, the inputs x, and `provenance` as JSON text."""
+    from importlib.metadata import version
+
+    if path.suffix != ".npz":
+        raise InvalidProgram(f"{path}: kernels are saved as .npz. Name the file {path.with_suffix('.npz')}.")
+    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": k.error}
+    parts = {f"by_parameter/{name}": np.asarray(part) for name, part in k.by_parameter.items()}
+    np.savez(path, nngp=np.asarray(k.nngp), ntk=np.asarray(k.ntk), x=inputs.x, provenance=json.dumps(made), **parts)
+
+
+def converge(name: str, options: Options, *, widths: str, seeds: int, source: str, points: int, output: Path | None) -> None:
+    raise NotImplementedError
+
+
+def train(
+    name: str, options: Options, *, widths: str, seeds: int, source: str, classes: str, points: int, test: int, output: Path | None
+) -> None:
+    raise NotImplementedError
+
+
+def demo(names: Sequence[str], *, output: Path, quick: bool) -> None:
+    raise NotImplementedError
