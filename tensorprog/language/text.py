@@ -17,7 +17,8 @@
     readout v^T x3 : n, sigma 1                 # a network only, with: outputs 10, kind moment, train W1 : rate 0, unit
     return h2, c
 
-Names that do not look like names are quoted, "h 2". Reading never runs code: functions are looked up by name. The grammar of expressions is in `grammar`.
+Names that do not look like names are quoted, "h 2". Reading never runs code: functions are looked up by name.
+The grammar of expressions is in `grammar`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from types import MappingProxyType
 from typing import LiteralString, TypeVar, get_args
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.expr import Fn
+from tensorprog.language.expr import Expr, Fn
 from tensorprog.language.finding import MAX_CHARACTERS, Finding, message
 from tensorprog.language.grammar import Expressions, numbers
 from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
@@ -37,7 +38,7 @@ from tensorprog.language.listing import Header, Item, Kind, Outputs, Return, Tra
 from tensorprog.language.program import Network, Program, Readout, Training
 from tensorprog.language.scanner import Allowance, Fault, Line
 
-__all__ = ["Source", "parse", "read", "show"]
+__all__ = ["Source", "expression", "parse", "read", "show"]
 NO_FUNCTIONS: Mapping[str, Fn] = MappingProxyType({})
 RANK: Mapping[type[Item], int] = {kind: i for i, kind in enumerate(k for k in get_args(Item) if k not in (Nonlin, Moment))}
 DEFAULTS = (Outputs(1), Kind("ntk"))  # lines that a listing leaves out
@@ -86,6 +87,36 @@ def read(text: str, functions: Mapping[str, Fn] = NO_FUNCTIONS) -> Source:
         raise InvalidProgram(message(findings))
     listed = sorted((f for f in found if f[1] not in DEFAULTS), key=lambda f: RANK[MatMul if isinstance(f[1], Nonlin | Moment) else type(f[1])])
     return Source(_assemble([item for _, item in found]), tuple(number for number, _ in listed))
+
+
+def expression(text: str, functions: Mapping[str, Fn] = NO_FUNCTIONS) -> Expr:
+    """The expression that one line says, e.g. "relu(h + b) * dx".
+
+    Raises:
+        InvalidProgram: the line is no expression.
+    """
+    try:
+        words = Line(text, Allowance())
+        e = Expressions(words, functions).whole()
+        words.end()
+    except Fault as f:
+        raise InvalidProgram(str(Finding(1, text.strip(), f.rule, f.finding, f.way_out, f.column))) from None
+    return e
+
+
+def parse_expression(text: str, functions: Mapping[str, Fn] = NO_FUNCTIONS) -> Expr:
+    """One expression, e.g. "relu(h1) * h2".
+
+    Raises:
+        InvalidProgram: the text is no expression.
+    """
+    words = Line(text, Allowance())
+    try:
+        e = Expressions(words, functions).whole()
+        words.end()
+    except Fault as f:
+        raise InvalidProgram(message([Finding(1, text, f.rule, f.finding, f.way_out, f.column)])) from f
+    return e
 
 
 def _frame(found: Sequence[tuple[int, Item]]) -> list[Finding]:

@@ -55,6 +55,11 @@ class Construction:
         for b in range(len(self.normals)):
             yield self.fill(names, self.normals[b], {})
 
+    def release(self) -> None:
+        """Forget the samples; the constants stay, and the samples can be made again."""
+        self.kept.clear()
+        self.normals.release()
+
     def fill(self, names: Iterable[str], roots: Reals | Array, values: dict[str, Array]) -> dict[str, Array]:
         """Z of the named vectors, and of all that they are made of, as a function of the roots (D, M)."""
         wanted = self.needed(names, values)
@@ -70,10 +75,12 @@ class Construction:
             out = evaluate(i.psi, values, self.program.axes_of, self.vectors)
             return out if any(r in self.vectors for r in refs(i.psi)) else out[..., None]
         form = self.forms[name]
-        out = form.mean + jnp.asarray(form.factor) @ jnp.asarray(roots)[form.dims]
-        if name in self.dots:
-            dot = self.dots[name]
-            out += jnp.asarray(dot.weights) @ stack([values[arg] for arg in dot.args], out.shape[-1])
+        out: Any = form.mean + form.factor @ roots[form.dims]
+        start = 0
+        for arg in self.dots[name].args if name in self.dots else ():
+            y = values[arg].reshape(-1, values[arg].shape[-1])
+            out += self.dots[name].weights[:, start : start + len(y)] @ y
+            start += len(y)
         return out.reshape(*form.shape, -1)
 
     def needed(self, names: Iterable[str], known: Mapping[str, Any] = {}) -> set[str]:
@@ -107,9 +114,9 @@ class Construction:
         return self.mean(refs(psi), lambda v, _: evaluate(psi, v, self.program.axes_of, self.vectors).mean(-1))
 
 
-def stack(arrays: Iterable[Array], samples: int) -> Array:
+def stack(arrays: Iterable[Array], samples: int) -> Reals:
     """All members of the vectors as rows, (members, M)."""
-    return jnp.concatenate([jnp.broadcast_to(a, (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
+    return np.concatenate([np.broadcast_to(np.asarray(a), (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
 
 
 def construct(c: Construction, *, drop_dots: bool, dots: Dots) -> Construction:
@@ -117,7 +124,7 @@ def construct(c: Construction, *, drop_dots: bool, dots: Dots) -> Construction:
     directions: dict[tuple[str, bool], Direction] = {}
     for i in c.program.body:
         match i:
-            case MatMul(out, _, arg, _):
+            case MatMul():
                 _matmul(c, i, directions, drop_dots, dots)
             case Nonlin():
                 pass
@@ -139,14 +146,14 @@ def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direc
     opposite = directions.get(direction(MatMul(i.out, i.matrix, i.arg, not i.transpose)), Direction())
     roots = np.intersect1d(opposite.dims, _roots(c, i.arg))
 
-    def moments(v: Mapping[str, Array], normals: Reals) -> tuple[Any, Array, Array]:
+    def moments(v: Mapping[str, Array], normals: Reals) -> tuple[Reals, Reals, Reals]:
         m = normals.shape[1]
         x = stack([v[i.arg]], m)
         earlier = stack([v[a] for a in (i.arg, *here.args)], m)
-        return x @ earlier.T / m, x @ normals[roots].T / m, jnp.zeros(v[i.arg].shape[:-1])
+        return x @ earlier.T / m, x @ normals[roots].T / m, np.zeros(v[i.arg].shape[:-1])
 
     second, first, shape = c.mean((i.arg, *here.args), moments)
-    own, cross = np.split(np.asarray(second), [len(second)], axis=1)
+    own, cross = np.split(second, [len(second)], axis=1)
     directions[direction(i)], coordinates = extend(here, i.arg, own, cross, c.next_root)
     c.next_root += coordinates.shape[1] - len(here.dims)
     c.forms[i.out] = Form(s * coordinates, directions[direction(i)].dims, shape.shape)
@@ -169,8 +176,9 @@ def _derivatives(c: Construction, name: str, dims: np.ndarray) -> Reals:
     def block(normals: Reals) -> Reals:
         def members(moved: Array) -> Array:
             roots = jnp.asarray(normals).at[dims].set(moved)
-            return stack([c.fill([name], roots, {})[name]], normals.shape[1]).mean(1)
+            x = c.fill([name], roots, {})[name]
+            return x.reshape(-1, x.shape[-1]).mean(1)
 
         return np.asarray(jax.jacrev(members)(jnp.asarray(normals[dims])).sum(-1))
 
-    return sum(block(c.normals[b]) for b in range(len(c.normals))) / len(c.normals)
+    return np.mean([block(c.normals[b]) for b in range(len(c.normals))], axis=0)
