@@ -1,43 +1,30 @@
-"""Multilayer perceptron: h^1 = U x + b^1,  h^{l+1} = W^{l+1} phi(h^l) + b^{l+1},  f = v . phi(h^L) / sqrt(n) (Jacot et al. 2018; Lee et al. 2018)."""
+"""Multilayer perceptron: h^1 = U x + b^1,  h^{l+1} = W^{l+1} phi(h^l) + b^{l+1},  f = v . phi(h^L) / sqrt(n) (Lee et al. 2018; Jacot et al. 2018)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import tensorprog as tp
+from architectures.options import PerLayer, biased, per_layer
 
 
 @tp.network
 def mlp(
-    x: tp.Data, depth: int = 2, nonlinearity: tp.Nonlinearity = tp.relu, sigma_w: float | Sequence[float] = 2**0.5,
-    sigma_b: float | Sequence[float] = 0.0, ratios: Sequence[float] | None = None, sigma_v: float = 1.0, outputs: int = 1,
-    frozen: Collection[str] = (),
+    x: tp.Data, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: PerLayer = 2**0.5, sigma_b: PerLayer = 0.0,
+    ratios: tuple[float, ...] = (), sigma_v: float = 1.0, outputs: int = 1, frozen: tuple[str, ...] = (),
 ) -> tp.Output:
     """An MLP with `depth` hidden layers.
 
     Args:
-        nonlinearity: any function of a vector.
-        sigma_w, sigma_b: standard deviations of weights and biases, one for all layers or one a layer; no biases where sigma_b is 0.
+        sigma_w, sigma_b: standard deviations of weights and biases, for all layers or one a layer; no bias where sigma_b is 0.
         ratios: the width of every hidden layer as a multiple of the base width n; 1 unless given.
-        sigma_v, outputs: scale and number of the readout's copies.
+        sigma_v, outputs: scale of the readout and number of outputs.
         frozen: names of tensors that are not trained: U, W2, .., WL, b1, .., bL, v.
     """
+    phi = tp.nonlinearity(nonlinearity)
     weights, biases = per_layer(sigma_w, depth), per_layer(sigma_b, depth)
-    widths = [tp.width("n")] * depth if ratios is None else [tp.width("n") if r == 1 else tp.width(f"n{l}", r) for l, r in enumerate(ratios, 1)]
-    activation: tp.Value | None = None
-    for l, (sw, sb, width) in enumerate(zip(weights, biases, widths, strict=True), 1):
-        if activation is None:
-            h = tp.embedding("U", sw, width=width, train="U" not in frozen) @ x
-        else:
-            h = tp.matrix(f"W{l}", sw, rows=width, train=f"W{l}" not in frozen) @ activation
-        if sb:
-            h = h + tp.bias(f"b{l}", sb, width=width, train=f"b{l}" not in frozen)
-        activation = nonlinearity(h)
-    if activation is None:
-        raise tp.InvalidProgram("[mlp] depth is 0: there is no hidden layer to read out. Give depth >= 1.")
-    return tp.readout("v", sigma_v, outputs=outputs, train="v" not in frozen) @ activation
-
-
-def per_layer(value: float | Sequence[float], depth: int) -> list[float]:
-    """One number for all layers, or one a layer."""
-    return [float(v) for v in value] if isinstance(value, Sequence) else [float(value)] * depth
+    widths = [tp.width("n" if r == 1 else f"n{l}", r) for l, r in enumerate(per_layer(ratios or 1.0, depth), 1)]
+    h = tp.embedding("U", weights[0], width=widths[0], train="U" not in frozen) @ x
+    h = biased(h, "b1", biases[0], train="b1" not in frozen)
+    for l in range(2, depth + 1):
+        h = tp.matrix(f"W{l}", weights[l - 1], rows=widths[l - 1], train=f"W{l}" not in frozen) @ phi(h)
+        h = biased(h, f"b{l}", biases[l - 1], train=f"b{l}" not in frozen)
+    return tp.readout("v", sigma_v, outputs=outputs, train="v" not in frozen) @ phi(h)

@@ -16,14 +16,38 @@ from importlib import import_module
 from typing import Any
 
 from tensorprog.build.declare import bias, constant, gaussians, initial, matrix, parameter, scalar, width
-from tensorprog.build.family import Family
 from tensorprog.build.functions import (
-    Function, Nonlinearity, abrelu, cos, erf, exp, gaussian, gelu, gelu_tanh, hermite, identity, leaky_relu, mix, moment, nonlinearity, ramp, relu,
-    sigmoid, sign, silu, sin, softmax, softplus, sqrt, stack, step, tanh,
+    Function,
+    Nonlinearity,
+    abrelu,
+    cos,
+    erf,
+    exp,
+    gaussian,
+    gelu,
+    gelu_tanh,
+    hermite,
+    identity,
+    leaky_relu,
+    mix,
+    moment,
+    nonlinearity,
+    ramp,
+    relu,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softmax,
+    softplus,
+    sqrt,
+    stack,
+    step,
+    tanh,
 )
 from tensorprog.build.functions import abs_ as abs  # noqa: A004
 from tensorprog.build.inputs import Data, Output, embedding, readout
-from tensorprog.build.layers import attention, batchnorm, conv, layernorm, rmsnorm
+from tensorprog.build.layers import attention, batchnorm, conv, layernorm, rmsnorm, taps
 from tensorprog.build.network import network, program
 from tensorprog.build.value import Value
 from tensorprog.errors import InternalError, InvalidProgram, OutsideTheory, TensorProgramError
@@ -33,8 +57,29 @@ from tensorprog.language.program import Network, Program, Training
 
 __version__ = "0.1.0"
 
-# Name -> "module:attribute", imported when first asked for.
-LATER: dict[str, str] = {}
+# What computes: name -> where it lives. Imported when first asked for.
+LATER = {
+    "check": "tensorprog.language.valid:check",
+    "show": "tensorprog.language.listing:show",
+    "parse": "tensorprog.language.text:parse",
+    "to_json": "tensorprog.language.exchange:to_json",
+    "from_json": "tensorprog.language.exchange:from_json",
+    "backprop": "tensorprog.transform.backprop:backprop",
+    "sample": "tensorprog.interpret.finite:sample",
+    "run": "tensorprog.interpret.finite:run",
+    "apply": "tensorprog.interpret.finite:apply",
+    "particles": "tensorprog.interpret.particles.estimate:particles",
+    "limit": "tensorprog.interpret.limit.theorem:limit",
+}
+
+__all__ = [  # noqa: RUF022  # in the order in which one meets them
+    "network", "program", "embedding", "readout", "matrix", "bias", "parameter", "initial", "gaussians", "scalar", "constant", "width",
+    "identity", "relu", "leaky_relu", "abrelu", "ramp", "step", "abs", "sign", "erf", "gaussian", "tanh", "sigmoid", "softplus", "gelu", "gelu_tanh",
+    "silu", "sin", "cos", "exp", "sqrt", "hermite", "nonlinearity",
+    "moment", "softmax", "mix", "stack", "layernorm", "rmsnorm", "batchnorm", "attention", "conv", "taps",
+    "Data", "Value", "Output", "Function", "Nonlinearity", "Network", "Program", "Training", "Width", "Growth",
+    "TensorProgramError", "InvalidProgram", "OutsideTheory", "InternalError",
+]
 
 
 def __getattr__(name: str) -> Any:

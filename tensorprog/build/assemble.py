@@ -157,7 +157,7 @@ def _check_inputs(initials: Sequence[Initial], inputs: Sequence[Data]) -> None:
     for x in inputs:
         if x.input not in used:
             raise InvalidProgram(
-                f"[input] the output does not depend on the input {x.input.name!r}. Embed it; an option of the network needs a default, or a value at the call."
+                f"[input] the output does not depend on the input {x.input.name!r}. Embed it; an option needs a default, or a value at the call."
             )
     for foreign in sorted(i.name for i in used - {x.input for x in inputs}):
         raise InvalidProgram(f"[input] {foreign!r} is no input of this network: its value was kept from another one. Make it an input of this one.")

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import prod
 from numbers import Real
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from tensorprog.build.value import Initial, Pointwise, Product, Value, noun
 from tensorprog.errors import InvalidProgram
@@ -112,9 +113,19 @@ def bias(
     return parameter(name, 0.0, sigma, width=width, axes=axes, train=train, rate=rate, convention=convention)
 
 
-def initial(name: str, mean: float = 0.0, variance: float = 1.0, *, width: Width = BASE, axes: Mapping[str, int] | None = None) -> Value:
-    """An initial vector that is not trained: iid N(mean, variance) coordinates, independent over positions."""
-    return _initial(name, Gaussian(mean, float(variance)), width, axes, Training(rate=0.0))
+def initial(name: str, mean: float = 0.0, variance: Any = 1.0, *, width: Width = BASE, axes: Mapping[str, int] | None = None) -> Value:
+    """An initial vector that is not trained: coordinates iid with this mean and variance.
+
+    Args:
+        axes: axis name -> size. Positions are independent if `variance` is a number; a square array over them is their covariance.
+    """
+    shape, entries = array(variance)
+    if not shape:
+        return _initial(name, Gaussian(mean, entries[0]), width, axes, Training(rate=0.0))
+    positions = prod((axes or {}).values())
+    if len(entries) != positions**2:
+        raise InvalidProgram(f"[initial] {name} has {positions} positions; its covariance has {len(entries)} entries instead of {positions**2}.")
+    return _initial(name, Gaussian(mean, entries[0]), width, axes, Training(rate=0.0), (Covariance(name, name, entries),))
 
 
 def gaussians(*labels: str, covariance: Any, mean: float = 0.0, width: Width = BASE) -> tuple[Value, ...]:
@@ -156,12 +167,12 @@ def constant(values: Any, axes: str | tuple[str, ...]) -> Value:
 
 def array(values: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Shape and row-major entries of a number, a nested list or an array."""
-    nested = values.tolist() if hasattr(values, "tolist") else values
+    nested: Any = values.tolist() if hasattr(values, "tolist") else values
     if isinstance(nested, Real):
         return (), (float(nested),)
     if not isinstance(nested, list | tuple) or not nested:
         raise InvalidProgram(f"[constant] expected numbers in a list or an array, got {noun(values)}.")
-    parts = [array(entry) for entry in nested]
+    parts = [array(entry) for entry in cast(list[Any], nested)]
     if len({shape for shape, _ in parts}) > 1:
         raise InvalidProgram("[constant] the rows of a nested list differ in length.")
     return (len(parts), *parts[0][0]), tuple(x for _, entries in parts for x in entries)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal, Self
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.expr import Expr, Gather, Sum, mul, number
+from tensorprog.language.expr import Expr, Gather, mul, number, total
 from tensorprog.language.instr import Axis
 
 Padding = Literal["zero", "circular"]
@@ -77,6 +78,8 @@ class Family(ABC):
         if into == axis and len(index) != size:
             raise InvalidProgram(f"[gather] axis {axis!r} has {size} positions and {len(index)} are taken. Name the new axis with into=...")
         taken = tuple(int(i) for i in index)
+        if into == axis and taken == tuple(range(size)):
+            return self
         return self.along(lambda e: Gather(e, axis, into, taken), union(rest, (Axis(into, len(taken)),)))
 
     def shift(self, axis: str, by: int, padding: Padding = "zero") -> Self:
@@ -112,28 +115,19 @@ class Family(ABC):
 
     def sum(self, *axes: str) -> Self:
         """The sum over one or more axes."""
-        out = self
-        for axis in axes:
-            out = out._sum(axis)
-        return out
-
-    def _sum(self, axis: str) -> Self:
-        return self.along(lambda e: Sum(axis, e), self._without(axis))
+        return self.along(lambda e: total(axes, e), self._without(*axes))
 
     def mean(self, *axes: str) -> Self:
         """The mean over one or more axes."""
-        out = self
+        weight = number(1 / prod(self.size(axis) for axis in axes))
+        return self.along(lambda e: mul(weight, total(axes, e)), self._without(*axes))
+
+    def _without(self, *axes: str) -> tuple[Axis, ...]:
+        if not axes:
+            raise InvalidProgram("[axes] no axis is named. Name the axes to sum over, e.g. x.mean('token').")
         for axis in axes:
-            out = out._mean(axis)
-        return out
-
-    def _mean(self, axis: str) -> Self:
-        weight = number(1 / self.size(axis))
-        return self.along(lambda e: mul(weight, Sum(axis, e)), self._without(axis))
-
-    def _without(self, axis: str) -> tuple[Axis, ...]:
-        self.size(axis)
-        return tuple(own for own in self.axes if own.name != axis)
+            self.size(axis)
+        return tuple(own for own in self.axes if own.name not in axes)
 
 
 def names(axes: str | Iterable[str]) -> tuple[str, ...]:

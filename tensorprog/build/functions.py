@@ -15,7 +15,7 @@ from tensorprog.language.expr import Apply, Expr, Fn, Growth, Softmax, add, mul,
 from tensorprog.language.instr import Axis
 from tensorprog.language.nonlin import TABLE, fn, user_function
 
-Nonlinearity: TypeAlias = Callable[[Value], Value]
+Nonlinearity: TypeAlias = Callable[..., Value]
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,20 @@ def sqrt(x: Value) -> Value:
 
 
 def nonlinearity(
-    name: str, body: Callable[..., Any] | None = None, *, arity: int = 1, growth: Growth = Growth.PSEUDO_LIPSCHITZ,
+    name: str | Nonlinearity, body: Callable[..., Any] | None = None, *, arity: int = 1, growth: Growth = Growth.PSEUDO_LIPSCHITZ,
     parity: int = 0, kinks: tuple[float, ...] = (),
-) -> Function:
-    """Your own function: any JAX-traceable `body(x1, .., xk)`, applied coordinate by coordinate; without a body, the built-in one of that name.
+) -> Nonlinearity:
+    """Your own function: any JAX-traceable `body(x1, .., xk)`, applied coordinate by coordinate.
 
-    `growth` decides which Master Theorem applies, `parity` is +1 for even, -1 for odd functions, `kinks` are where it or its derivative jumps.
+    Without a body it is the built-in function of that name; a function of values is returned as it is, so that an option may be either.
+
+    Args:
+        growth: how fast it grows, which decides which Master Theorem applies.
+        parity: +1 for an even function, -1 for an odd one.
+        kinks: where it or its first derivative jumps.
     """
+    if not isinstance(name, str):
+        return name
     if body is None:
         return builtin(name)
     if name in TABLE:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from itertools import product
 from operator import add
-from typing import Literal
+from typing import Any, Literal, cast
 
 from tensorprog.build.declare import MatrixSymbol
 from tensorprog.build.functions import mix, moment, softmax
@@ -32,10 +31,13 @@ def rmsnorm(x: Value, eps: float = 0.0) -> Value:
     return x * (moment(x**2) + eps) ** -0.5
 
 
-def batchnorm(h: Value, axis: str, eps: float = 0.0) -> Value:
-    """(h - mean) / sqrt(var + eps) along a named axis, coordinate by coordinate: a Nonlin from R^B to R^B (TP II, App. E.4)."""
-    centred = h - h.mean(axis)
-    return centred * ((centred**2).mean(axis) + eps) ** -0.5
+def batchnorm(h: Value, *axes: str, eps: float = 0.0) -> Value:
+    """(h - mean) / sqrt(var + eps) over named axes, coordinate by coordinate: a Nonlin from R^B to R^B (TP II, App. E.4).
+
+    Without eps it is a function only almost everywhere: with at least two members that are not all equal.
+    """
+    centred = h - h.mean(*axes)
+    return centred * ((centred**2).mean(*axes) + eps) ** -0.5
 
 
 def attention(
@@ -74,8 +76,8 @@ def taps(size: int, width: int, *, stride: int = 1, dilation: int = 1, padding: 
 
 
 def conv(
-    filters: Mapping[tuple[int, ...], MatrixSymbol] | Mapping[tuple[int, ...], EmbeddingSymbol], x: Value | Data, axes: Sequence[str], *,
-    into: Sequence[str] | None = None, stride: int = 1, dilation: int = 1, padding: Padding = "same",
+    filters: Mapping[tuple[int, ...], MatrixSymbol | EmbeddingSymbol], x: Value | Data, axes: Sequence[str], *, into: Sequence[str] | None = None,
+    stride: int = 1, dilation: int = 1, padding: Padding = "same",
 ) -> Value:
     """h_i = sum_t W_t x_{i + t}: one matrix for every tap t of the filter, shared over positions, along one or more axes.
 
@@ -85,12 +87,11 @@ def conv(
     """
     into = tuple(axes) if into is None else into
     widths = [1 + max(tap[d] for tap in filters) for d in range(len(axes))]
-    reads = [taps(x.size(a), w, stride=stride, dilation=dilation, padding=padding) for a, w in zip(axes, widths, strict=True)]
-
-    def read(tap: tuple[int, ...]) -> Value:
-        h = filters[tap] @ x  # type: ignore[operator]  # embeddings multiply data, matrices multiply vectors
-        for axis, new, t, rows in zip(axes, into, tap, reads, strict=True):
-            h = h.gather(axis, rows[t], into=new)
-        return h
-
-    return reduce(add, [read(tap) for tap in product(*map(range, widths)) if tap in filters])
+    reads = [taps(x.size(axis), w, stride=stride, dilation=dilation, padding=padding) for axis, w in zip(axes, widths, strict=True)]
+    terms: list[Value] = []
+    for tap, symbol in filters.items():
+        h: Value = cast(Any, symbol) @ x  # an embedding for data, a matrix for vectors; each refuses the other in words
+        for axis, new, t, positions in zip(axes, into, tap, reads, strict=True):
+            h = h.gather(axis, positions[t], into=new)
+        terms.append(h)
+    return reduce(add, terms)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from tensorprog.build.assemble import assemble
 from tensorprog.build.family import names
@@ -23,6 +23,7 @@ from tensorprog.language.program import Network, Program, Readout, Training
 
 Axes = Mapping[str, tuple[str, ...]]
 NetworkFunction: TypeAlias = Callable[..., Output]
+F = TypeVar("F", bound=Callable[..., Any])
 ProgramFunction: TypeAlias = Callable[..., Value | tuple[Value, ...]]
 
 
@@ -54,7 +55,7 @@ def network(function: NetworkFunction | None = None, /, **axes: str | tuple[str,
                 )
             return _network(function.__name__, output, inputs)
 
-        return build
+        return _with_options(build, function, over)
 
     return decorate if function is None else decorate(function)
 
@@ -79,7 +80,7 @@ def program(function: ProgramFunction | None = None, /, **axes: str | tuple[str,
                     raise InvalidProgram(f"[program] {function.__name__} returns {noun(output)}. A program returns vectors and scalars.")
             return assemble(function.__name__, outputs, inputs).program
 
-        return build
+        return _with_options(build, function, over)
 
     return decorate if function is None else decorate(function)
 
@@ -90,6 +91,16 @@ def _axes_of_inputs(function: Callable[..., Any], axes: Mapping[str, str | tuple
         if name not in parameters:
             raise InvalidProgram(f"[network] axes are declared for {name!r}, but {function.__name__} has the parameters {', '.join(parameters)}.")
     return {name: names(own) for name, own in axes.items()}
+
+
+def _with_options(build: F, function: Callable[..., Any], axes: Axes) -> F:
+    """`build` with the signature that callers see: the options, and the axis sizes that are no options; inputs are left out."""
+    parameters = inspect.signature(function).parameters.values()
+    options = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if not (p.name in axes or p.annotation in (Data, "Data", "tp.Data"))]
+    missing = dict.fromkeys(axis for own in axes.values() for axis in own if axis not in {p.name for p in parameters})
+    options += [inspect.Parameter(axis, inspect.Parameter.KEYWORD_ONLY, annotation=int) for axis in missing]
+    build.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect documents
+    return build
 
 
 def _bind(function: Callable[..., Any], axes: Axes, options: Mapping[str, Any]) -> tuple[list[Data], dict[str, Any]]:

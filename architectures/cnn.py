@@ -1,0 +1,79 @@
+"""Convolutional networks: h^{l+1}_i = sum_t W^{l+1}_t phi(h^l_{i+t}) + b^{l+1}, shared over pixels (Novak et al. 2019; Yang 2020, TP II E.3)."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal
+
+import tensorprog as tp
+from architectures.options import biased
+
+Padding = Literal["same", "valid", "circular"]
+Head = Literal["gap", "flatten", "sum"]
+
+
+@tp.network(x="pixel")
+def cnn1d(
+    x: tp.Data, pixel: int = 6, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, stride: int = 1, dilation: int = 1,
+    padding: Padding = "same", pool: int = 1, head: Head = "gap", sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0,
+) -> tp.Output:
+    """A 1-D CNN of `depth` convolutions.
+
+    Args:
+        kernel, stride, dilation, padding: of every convolution; stride of the first only, so that few pixels last.
+        pool: average pooling over windows of this size after the first nonlinearity.
+        head: "gap" is global average pooling, "flatten" reads out every pixel with weights of its own, "sum" is global sum pooling.
+    """
+    return _cnn(x, ("pixel",), depth, nonlinearity, kernel, stride, dilation, padding, pool, head, sigma_w, sigma_b, sigma_v)
+
+
+@tp.network(x=("height", "width"))
+def cnn2d(
+    x: tp.Data, height: int = 4, width: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, stride: int = 1,
+    dilation: int = 1, padding: Padding = "same", pool: int = 1, head: Head = "gap", sigma_w: float = 2**0.5, sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
+) -> tp.Output:
+    """A 2-D CNN of `depth` convolutions; options as for `cnn1d`."""
+    return _cnn(x, ("height", "width"), depth, nonlinearity, kernel, stride, dilation, padding, pool, head, sigma_w, sigma_b, sigma_v)
+
+
+def _cnn(
+    x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, kernel: int, stride: int, dilation: int,
+    padding: Padding, pool: int, head: Head, sigma_w: float, sigma_b: float, sigma_v: float,
+) -> tp.Output:
+    phi = tp.nonlinearity(nonlinearity)
+    taps = list(product(range(kernel), repeat=len(axes)))
+    sigma = sigma_w / len(taps) ** 0.5
+    activation: tp.Value | None = None
+    for l in range(1, depth + 1):
+        into = axes if stride == 1 and padding != "valid" else tuple(f"{axis.rstrip('0123456789')}{l}" for axis in axes)
+        if activation is None:
+            h = tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes, into=into, stride=stride, dilation=dilation, padding=padding)
+            stride = 1
+        else:
+            filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
+            h = tp.conv(filters, activation, axes, into=into, dilation=dilation, padding=padding)
+        axes, activation = into, phi(biased(h, f"b{l}", sigma_b))
+        if l == 1 and pool > 1:
+            activation, axes = _pooled(activation, axes, pool)
+    if activation is None:
+        raise tp.InvalidProgram("[cnn] depth is 0: there is no convolution. Give depth >= 1.")
+    if head == "flatten":
+        return tp.readout("v", sigma_v, axes=axes) @ activation
+    return tp.readout("v", sigma_v) @ (activation.mean(*axes) if head == "gap" else activation.sum(*axes))
+
+
+def _pooled(x: tp.Value, axes: tuple[str, ...], pool: int) -> tuple[tp.Value, tuple[str, ...]]:
+    """Averages over windows of size `pool` along every axis."""
+    into = tuple(f"pooled_{axis}" for axis in axes)
+    for axis, new in zip(axes, into, strict=True):
+        windows = tp.taps(x.size(axis), pool, stride=pool, padding="valid")
+        total = x.gather(axis, windows[0], into=new)
+        for window in windows[1:]:
+            total = total + x.gather(axis, window, into=new)
+        x = total / pool
+    return x, into
+
+
+def _name(letter: str, tap: tuple[int, ...]) -> str:
+    return "_".join([letter, *map(str, tap)])

@@ -1,0 +1,53 @@
+"""MLP with normalization: x^l = phi(norm(W^l x^{l-1} + b^l)), norm = layernorm, RMSnorm or batchnorm.
+
+Ba et al. 2016; Zhang & Sennrich 2019; Ioffe & Szegedy 2015. The limits: Yang 2020, TP II, App. D and E.4. In the limit layernorm divides by the
+standard deviation of one coordinate; batchnorm is a nonlinearity of the whole batch, so that a batch is one input with an axis "batch".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import tensorprog as tp
+from architectures.options import biased
+
+
+@tp.network
+def normalized_mlp(
+    x: tp.Data, depth: int = 2, norm: Literal["layer", "rms"] = "layer", nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0, eps: float = 0.0, sigma_v: float = 1.0,
+) -> tp.Output:
+    """An MLP with layernorm or RMSnorm, without gain and bias, before every nonlinearity."""
+    phi = tp.nonlinearity(nonlinearity)
+    normalize = tp.layernorm if norm == "layer" else tp.rmsnorm
+    h = biased(tp.embedding("U", sigma_w) @ x, "b1", sigma_b)
+    for l in range(2, depth + 1):
+        h = biased(tp.matrix(f"W{l}", sigma_w) @ phi(normalize(h, eps)), f"b{l}", sigma_b)
+    return tp.readout("v", sigma_v) @ phi(normalize(h, eps))
+
+
+@tp.network(x="batch")
+def batchnorm_mlp(
+    x: tp.Data, batch: int = 4, depth: int = 1, nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: float = 1.0, eps: float = 0.0,
+    sigma_v: float = 1.0,
+) -> tp.Output:
+    """An MLP with batchnorm before every nonlinearity; one output for every element of the batch."""
+    phi = tp.nonlinearity(nonlinearity)
+    h = tp.embedding("U", sigma_w) @ x
+    for l in range(2, depth + 1):
+        h = tp.matrix(f"W{l}", sigma_w) @ phi(tp.batchnorm(h, "batch", eps=eps))
+    return tp.readout("v", sigma_v) @ phi(tp.batchnorm(h, "batch", eps=eps))
+
+
+@tp.network(x=("batch", "pixel"))
+def batchnorm_cnn(
+    x: tp.Data, batch: int = 3, pixel: int = 3, depth: int = 1, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, sigma_w: float = 1.0,
+    eps: float = 0.0, sigma_v: float = 1.0,
+) -> tp.Output:
+    """A 1-D CNN with batchnorm over batch and pixels, then global average pooling; one output for every element of the batch."""
+    phi = tp.nonlinearity(nonlinearity)
+    sigma = sigma_w / kernel**0.5
+    h = tp.conv({(t,): tp.embedding(f"U_{t}", sigma) for t in range(kernel)}, x, ("pixel",))
+    for l in range(2, depth + 1):
+        h = tp.conv({(t,): tp.matrix(f"W{l}_{t}", sigma) for t in range(kernel)}, phi(tp.batchnorm(h, "batch", "pixel", eps=eps)), ("pixel",))
+    return tp.readout("v", sigma_v) @ phi(tp.batchnorm(h, "batch", "pixel", eps=eps)).mean("pixel")

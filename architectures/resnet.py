@@ -1,0 +1,69 @@
+"""Residual networks: pre-activation h <- h + s F(phi(h)), post-activation h <- phi(h + s F(h)) (He et al. 2016; Yang & Schoenholz 2017)."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Literal
+
+import tensorprog as tp
+from architectures.options import biased
+
+Order = Literal["pre", "post"]
+
+
+@tp.network
+def resnet(
+    x: tp.Data, depth: int = 3, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", sigma_w: float = 2**0.5, sigma_b: float = 0.0,
+    scale: float = 1.0, project: bool = False, final: bool = True, sigma_v: float = 1.0,
+) -> tp.Output:
+    """A fully connected ResNet of `depth` blocks with one weight matrix each.
+
+    Args:
+        scale: factor s of every branch; 1 / sqrt(depth) keeps the variance bounded as the depth grows (Yang et al. 2023, TP VI).
+        project: a matrix P^l on every shortcut instead of the identity.
+        final: apply the nonlinearity before the readout of a pre-activation network.
+    """
+    phi = tp.nonlinearity(nonlinearity)
+    h = biased(tp.embedding("U", sigma_w) @ x, "b0", sigma_b)
+    for l in range(1, depth + 1):
+        shortcut = tp.matrix(f"P{l}") @ h if project else h
+        branch = biased(tp.matrix(f"W{l}", sigma_w) @ (phi(h) if order == "pre" else h), f"b{l}", sigma_b)
+        h = shortcut + scale * branch if order == "pre" else phi(shortcut + scale * branch)
+    return tp.readout("v", sigma_v) @ (phi(h) if final and order == "pre" else h)
+
+
+@tp.network(x="pixel")
+def conv_resnet1d(
+    x: tp.Data, pixel: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", kernel: int = 3,
+    sigma_w: float = 2**0.5, sigma_b: float = 0.0, scale: float = 1.0, sigma_v: float = 1.0,
+) -> tp.Output:
+    """A 1-D convolutional ResNet with global average pooling."""
+    return _conv_resnet(x, ("pixel",), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
+
+
+@tp.network(x=("height", "width"))
+def conv_resnet2d(
+    x: tp.Data, height: int = 3, width: int = 3, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", kernel: int = 3,
+    sigma_w: float = 2**0.5, sigma_b: float = 0.0, scale: float = 1.0, sigma_v: float = 1.0,
+) -> tp.Output:
+    """A 2-D convolutional ResNet with global average pooling."""
+    return _conv_resnet(x, ("height", "width"), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
+
+
+def _conv_resnet(
+    x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, order: Order, kernel: int,
+    sigma_w: float, sigma_b: float, scale: float, sigma_v: float,
+) -> tp.Output:
+    phi = tp.nonlinearity(nonlinearity)
+    taps = list(product(range(kernel), repeat=len(axes)))
+    sigma = sigma_w / len(taps) ** 0.5
+    h = biased(tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes), "b0", sigma_b)
+    for l in range(1, depth + 1):
+        filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
+        branch = biased(tp.conv(filters, phi(h) if order == "pre" else h, axes), f"b{l}", sigma_b)
+        h = h + scale * branch if order == "pre" else phi(h + scale * branch)
+    return tp.readout("v", sigma_v) @ (phi(h) if order == "pre" else h).mean(*axes)
+
+
+def _name(letter: str, tap: tuple[int, ...]) -> str:
+    return "_".join([letter, *map(str, tap)])

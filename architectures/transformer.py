@@ -1,0 +1,116 @@
+"""Transformer: z <- z + sum_heads O softmax(q . k / n) u,  z <- z + W2 phi(W1 z), with normalization (Vaswani et al. 2017; Yang 2020, TP II App. D).
+
+The logits are scaled by 1 / n, under which the attention weights converge to softmax E[Z^q Z^k] (Yang & Hu 2021); scaled by 1 / sqrt(n) they would stay
+random, which is no tensor program for a finite number of heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import tensorprog as tp
+
+Norm = Literal["layer", "rms", "none"]
+Order = Literal["pre", "post"]
+Head = Literal["mean", "first", "last", "every"]
+FORBIDDEN = -1e30  # added to a logit, it makes the weight 0
+
+
+@tp.network(x="token")
+def transformer(
+    x: tp.Data, token: int = 3, depth: int = 1, heads: int = 1, causal: bool = False, norm: Norm = "layer", order: Order = "pre",
+    qkv: Literal["separate", "tied"] = "separate", nonlinearity: str | tp.Nonlinearity = "relu", gated: bool = False, ratio: float = 4.0,
+    position: float = 0.0, read: Head = "mean", outputs: int = 1, sigma_e: float = 1.0, sigma_qk: float = 1.0, sigma_u: float = 1.0,
+    sigma_o: float = 1.0, sigma_w: float = 2**0.5, sigma_v: float = 1.0, eps: float = 0.0,
+) -> tp.Output:
+    """An encoder, or with `causal` a decoder.
+
+    Args:
+        heads: number of heads, each of width n; its output matrix has variance sigma_o^2 / (heads n), as one matrix of the concatenation.
+        norm, order: normalization before each branch ("pre", and once more at the end) or after each sum ("post"), without gain and bias.
+        qkv: "tied" uses one matrix for queries, keys and values.
+        gated: the gated feed-forward layer W2 (phi(W1 z) * W3 z) of SwiGLU (Shazeer 2020).
+        ratio: width of the feed-forward layer over n.
+        position: standard deviation of learned positional embeddings, independent over positions; 0 for none.
+        read: the mean of all tokens, the first, the last, or every token (one output a token); `outputs` is the size of the vocabulary.
+    """
+    phi, normalize = tp.nonlinearity(nonlinearity), _normalization(norm, eps)
+    z = tp.embedding("E", sigma_e) @ x
+    if position:
+        z = z + tp.bias("P", position, axes={"token": token})
+    mask = tp.constant([[0.0 if j <= i else FORBIDDEN for j in range(token)] for i in range(token)], axes=("token", "source")) if causal else None
+    for l in range(1, depth + 1):
+        y = normalize(z) if order == "pre" else z
+        z = z + _heads(y, l, heads, qkv, mask, sigma_qk, sigma_u, sigma_o)
+        z = normalize(z) if order == "post" else z
+        y = normalize(z) if order == "pre" else z
+        z = z + _feed_forward(y, l, phi, ratio, gated, sigma_w)
+        z = normalize(z) if order == "post" else z
+    z = normalize(z) if order == "pre" else z
+    return tp.readout("v", sigma_v, outputs=outputs) @ _read(z, read)
+
+
+@tp.network(x="token")
+def ntk4a_transformer(
+    x: tp.Data, token: int = 4, depth: int = 1, sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_v: float = 1.0
+) -> tp.Output:
+    """The Transformer whose NTK is computed in Yang 2020 (TP II, E.5) and its code NTK4A: keys = queries = values = k.
+
+    k = U x, z = LN(k + A k) with A = softmax(k . k / n), x <- LN(z + W2 relu(W1 z)); mean over tokens. Trained in the "sigma" convention.
+    """
+    trained: Literal["sigma"] = "sigma"
+    k = tp.embedding("E", sigma_u, convention=trained) @ x
+    z = k
+    for l in range(1, depth + 1):
+        k = k if l == 1 else tp.matrix(f"U{l}", sigma_u, convention=trained) @ z
+        y = tp.layernorm(k + tp.attention(k, k, k, over="token"))
+        inner = tp.matrix(f"W1_{l}", sigma_w, convention=trained) @ y
+        z = tp.layernorm(y + tp.matrix(f"W2_{l}", sigma_w, convention=trained) @ tp.relu(inner))
+    return tp.readout("v", sigma_v, convention=trained) @ z.mean("token")
+
+
+def _heads(
+    y: tp.Value, l: int, heads: int, qkv: Literal["separate", "tied"], mask: tp.Value | None, sigma_qk: float, sigma_u: float, sigma_o: float
+) -> tp.Value:
+    """sum over heads of O_h sum_j a_ij u_j."""
+    total: tp.Value | None = None
+    for h in range(heads):
+        mark = f"{l}" if heads == 1 else f"{l}_{h}"
+        u = tp.matrix(f"V{mark}", sigma_u) @ y
+        q, k = (u, u) if qkv == "tied" else (tp.matrix(f"Q{mark}", sigma_qk) @ y, tp.matrix(f"K{mark}", sigma_qk) @ y)
+        out = tp.matrix(f"O{mark}", sigma_o / heads**0.5) @ tp.attention(q, k, u, over="token", mask=mask)
+        total = out if total is None else total + out
+    if total is None:
+        raise tp.InvalidProgram("[transformer] no head. Give heads >= 1.")
+    return total
+
+
+def _feed_forward(y: tp.Value, l: int, phi: tp.Nonlinearity, ratio: float, gated: bool, sigma_w: float) -> tp.Value:
+    ffn = tp.width("ffn", ratio) if ratio != 1 else tp.width("n")
+    inner = phi(tp.matrix(f"W1_{l}", sigma_w, rows=ffn) @ y)
+    if gated:
+        inner = inner * (tp.matrix(f"W3_{l}", sigma_w, rows=ffn) @ y)
+    return tp.matrix(f"W2_{l}", sigma_w) @ inner
+
+
+def _normalization(norm: Norm, eps: float) -> Callable[[tp.Value], tp.Value]:
+    match norm:
+        case "layer":
+            return lambda z: tp.layernorm(z, eps)
+        case "rms":
+            return lambda z: tp.rmsnorm(z, eps)
+        case "none":
+            return lambda z: z
+
+
+def _read(z: tp.Value, read: Head) -> tp.Value:
+    match read:
+        case "mean":
+            return z.mean("token")
+        case "first":
+            return z.select(token=0)
+        case "last":
+            return z.select(token=-1)
+        case "every":
+            return z
