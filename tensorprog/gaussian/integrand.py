@@ -28,7 +28,7 @@ def kinks(product: Product, coord: int) -> tuple[float, ...]:
 
 
 def evaluate(product: Product, u: Mapping[int, Array], batch: tuple[int, ...]) -> Array:
-    """The product at u, each of a shape that broadcasts to (*batch, points); composites are called with that full shape."""
+    """The product at u, each of a shape that broadcasts to (*batch, *points); composites are called with the full (*batch, number of points)."""
 
     def value(f: AnyFactor) -> Array:
         match f:
@@ -37,7 +37,9 @@ def evaluate(product: Product, u: Mapping[int, Array], batch: tuple[int, ...]) -
             case Power(i, degree):
                 return u[i] ** degree
             case Composite(call, coords):
-                return call(*(jnp.broadcast_to(u[i], (*batch, u[i].shape[-1])) for i in coords))
+                full = jnp.broadcast_shapes(*(a.shape for a in u.values()), (*batch, *(1,) * (max(a.ndim for a in u.values()) - len(batch))))
+                out = call(*(jnp.broadcast_to(u[i], full).reshape(*batch, -1) for i in coords))
+                return out.reshape(*out.shape[:-1], *full[len(batch) :])
             case _:
                 assert_never(f)
 

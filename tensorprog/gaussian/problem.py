@@ -51,7 +51,7 @@ class Strategy:
         closed: use closed forms where there are any.
         series: use the Hermite series for pairs of smooth functions.
         nodes: points of the trapezoidal rule a dimension, in one and two dimensions (in three, half as many).
-        panel: points of the Gauss-Legendre rule on each side of a kink.
+        panel: points of the Gauss-Legendre rule between two cuts, where there are kinks (in three dimensions, half as many).
         terms: degree at which the Hermite series is cut.
         tolerance: the bound of the series, relative to sqrt(E f^2 E g^2), above which quadrature replaces it.
         max_dimension: the most non-polynomial dimensions that quadrature takes on; beyond, sampling (0: always sampling).
@@ -64,7 +64,7 @@ class Strategy:
     closed: bool = True
     series: bool = True
     nodes: int = 121
-    panel: int = 48
+    panel: int = 40
     terms: int = 128
     tolerance: float = 1e-10
     max_dimension: int = 3

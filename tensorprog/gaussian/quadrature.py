@@ -1,13 +1,13 @@
-"""Quadrature in the coordinates of a semi-definite Cholesky factor: u = m + L x, one dimension inside the other.
+"""Quadrature in the coordinates of a semi-definite Cholesky factor, u = m + L x: one dimension inside the other.
 
 Coordinates whose functions have kinks come first (outermost), coordinates that occur only as powers last, where a few Gauss-Hermite points are exact.
-A dimension with kinks is cut into panels: at the kink, and around the place where an inner kink crosses the centre of the inner density, which is
-sharp when that variable is almost determined by the outer ones.
+A dimension with kinks is cut into panels: at 0, at the kink, and around the place where an inner kink crosses the centre of the inner density,
+which is sharp when that variable is almost determined by the outer ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, prod, sqrt
 
@@ -24,51 +24,58 @@ from tensorprog.gaussian.rules import HALF_WIDTH, Rule, gauss_hermite, gauss_leg
 
 LAYER = 9.0  # half width, in standard deviations, of the layer around an inner kink
 
+Sums = tuple[Array, Array, Array]  # of the product by the fine rule and by the coarse rule, and of its absolute value
+
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension: a coordinate, its rule, the number of panels (0: the rule is for the whole line, with the density in its weights)."""
+    """One dimension: its rule, the number of panels (0: the whole line, with the density in the weights), and how many points are held at a time."""
 
-    coord: int
     rule: Rule
     panels: int
+    chunk: int
+
+    @property
+    def size(self) -> int:
+        return len(self.rule.points) * max(self.panels, 1)
 
 
 @dataclass(frozen=True)
 class Kink:
-    """u_coord = at is a kink; `level` is the coordinate's dimension."""
+    """A kink of a function of the variable of that dimension, at that value."""
 
     level: int
     at: float
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The product in Cholesky coordinates: variable `order[l]` is means[l] + sum_{k <= l} factor[l][k] x_k."""
+
+    product: Product
+    order: tuple[int, ...]
+    means: tuple[Scalars, ...]
+    factor: tuple[tuple[Array, ...], ...]
+    kinks: tuple[Kink, ...]
+    axes: tuple[Axis, ...]
+    batch: tuple[int, ...]
+
+
 def quadrature(product: Product, u: Law, strategy: Strategy) -> Estimate:
     """E product by nested rules.
 
-    The error is estimated from the difference d to coarser rules in the manner of QUADPACK (Piessens et al. 1983): min(1, 200 d / s)^2 s, with s = E |product|,
-    and never less than rounding. Memory: the points are visited in chunks, so that about `strategy.points` numbers are held at a time.
+    The error is estimated from the difference d to coarser rules in the manner of QUADPACK (Piessens et al. 1983): min(1, 200 d / s)^2 s, with
+    s = E |product|, and never less than rounding. The outer points are visited in chunks, so that about `strategy.points` numbers are held at a time.
     """
-    inside, powers = coordinates(product)
-    inside.sort(key=lambda i: not kinks(product, i))
-    order = [*inside, *powers]
-    bends = tuple(Kink(level, at) for level, i in enumerate(order) for at in kinks(product, i))
-    axes = _axes(product, order, len(inside), bends, strategy)
-    factor = cholesky([[u.cov(i, j) for j in order] for i in order])
-    means = [u.mean(i) for i in order]
-    batch = np.broadcast_shapes(*(jnp.shape(x) for x in (*means, *(entry for row in factor for entry in row))))
-
-    def visit(points: Sequence[tuple[Array, Array]], weights: Array, coarse: Array) -> tuple[Array, Array, Array]:
-        x, density_weight = _place(points, axes, factor, means, bends)
-        values = evaluate(product, dict(zip(order, _variables(means, factor, x), strict=True)), batch)
-        fine = values * density_weight
-        return (fine * weights).sum(-1), (fine * coarse).sum(-1), (jnp.abs(fine) * weights).sum(-1)
-
-    value, coarse, size = _accumulate(visit, axes, batch, strategy.points)
-    value, coarse, size = (jnp.broadcast_to(a, np.broadcast_shapes(a.shape, batch)) for a in (value, coarse, size))
-    return Estimate(value, "quadrature", lax.stop_gradient(_error(value, coarse, size)))
+    frame = _frame(product, u, strategy)
+    value, coarse, size = (jnp.broadcast_to(a, np.broadcast_shapes(a.shape, frame.batch)) for a in _integrate(frame, 0, ()))
+    relative = ratio(jnp.abs(value - coarse), size)
+    # More points take a power of a geometric error, hence the square; 200 is for integrands that are less smooth than they say.
+    error = size * (jnp.minimum(1.0, 200 * relative) ** 2 + 16 * jnp.finfo(size.dtype).eps)
+    return Estimate(value, "quadrature", lax.stop_gradient(error))
 
 
-def cholesky(cov: Sequence[Sequence[Scalars]]) -> list[list[Array]]:
+def cholesky(cov: Sequence[Sequence[Scalars]]) -> tuple[tuple[Array, ...], ...]:
     """Lower L with L L^T = C, C semi-definite: a pivot within rounding of 0 gives a column 0, and a row never exceeds its variance.
 
     Without pivoting this is backward stable: where a pivot is only rounding, so is its product with the column below it.
@@ -77,113 +84,104 @@ def cholesky(cov: Sequence[Sequence[Scalars]]) -> list[list[Array]]:
     factor: list[list[Array]] = [[] for _ in range(n)]
     left = [jnp.asarray(cov[i][i], dtype=float) for i in range(n)]  # variance of i not yet explained
     for k in range(n):
-        eps = jnp.finfo(left[k].dtype).eps
-        pivot = root(jnp.where(left[k] > 8 * eps * jnp.asarray(cov[k][k]), left[k], 0.0))
+        pivot = root(jnp.where(left[k] > 8 * jnp.finfo(left[k].dtype).eps * cov[k][k], left[k], 0.0))
         factor[k].append(pivot)
         for i in range(k + 1, n):
-            rest = cov[i][k] - sum((factor[i][m] * factor[k][m] for m in range(k)), start=0.0)
             bound = root(left[i])
-            entry = ratio(rest, pivot)
+            entry = ratio(cov[i][k] - sum((factor[i][m] * factor[k][m] for m in range(k)), start=0.0), pivot)
             entry = jnp.where(jnp.abs(entry) > bound, jnp.sign(entry) * bound, entry)
             factor[i].append(entry)
             left[i] = (bound - entry) * (bound + entry)
-    return factor
+    return tuple(map(tuple, factor))
 
 
-def _axes(product: Product, order: Sequence[int], inside: int, bends: Sequence[Kink], strategy: Strategy) -> list[Axis]:
-    """Rules by dimension: panels where a kink lies at or below the level, else trapezoid; Gauss-Hermite for powers."""
+def _frame(product: Product, u: Law, strategy: Strategy) -> Frame:
+    inside, powers = coordinates(product)
+    order = (*sorted(inside, key=lambda i: not kinks(product, i)), *powers)
+    means = tuple(u.mean(i) for i in order)
+    factor = cholesky([[u.cov(i, j) for j in order] for i in order])
+    batch = np.broadcast_shapes(*(jnp.shape(x) for x in means), *(x.shape for row in factor for x in row))
+    bends = tuple(Kink(level, at) for level, i in enumerate(order) for at in kinks(product, i))
+    return Frame(product, order, means, factor, bends, _axes(product, len(inside), len(order), bends, batch, strategy), batch)
+
+
+def _axes(product: Product, inside: int, n: int, bends: Sequence[Kink], batch: tuple[int, ...], strategy: Strategy) -> tuple[Axis, ...]:
+    """Panels where a kink lies in this or an inner dimension, else the trapezoidal rule; Gauss-Hermite for powers."""
     nodes, panel = (strategy.nodes, strategy.panel) if inside <= 2 else (strategy.nodes // 2, strategy.panel // 2)
     degree = sum(f.degree for f in product if isinstance(f, Power))
-    axes = []
-    for level, i in enumerate(order):
+    axes: list[Axis] = []
+    room = max(1, strategy.points // max(prod(batch), 1))
+    for level in reversed(range(n)):
         own, deeper = sum(b.level == level for b in bends), sum(b.level > level for b in bends)
         if level >= inside:
-            axes.append(Axis(i, gauss_hermite(degree // 2 + 1), 0))
+            rule, panels = gauss_hermite(degree // 2 + 1), 0
         elif own or deeper:
-            axes.append(Axis(i, gauss_legendre(panel), own + 3 * deeper + 1))
+            rule, panels = gauss_legendre(panel), own + 3 * deeper + 2
         else:
-            axes.append(Axis(i, trapezoid(nodes), 0))
-    return axes
+            rule, panels = trapezoid(nodes), 0
+        chunk = min(room, len(rule.points) * max(panels, 1))
+        room = max(1, room // chunk)
+        axes.insert(0, Axis(rule, panels, chunk))
+    return tuple(axes)
 
 
-def _place(
-    points: Sequence[tuple[Array, Array]], axes: Sequence[Axis], factor: Sequence[Sequence[Array]], means: Sequence[Scalars], bends: Sequence[Kink]
-) -> tuple[list[Array], Array]:
-    """The points x of all dimensions from (reference point, panel number), and the weight of panels and density."""
-    x: list[Array] = []
-    weight = jnp.asarray(1.0)
-    for level, (axis, (reference, panel)) in enumerate(zip(axes, points, strict=True)):
-        if not axis.panels:
-            x.append(reference)
-            continue
-        edges = _edges(level, x, factor, means, bends)
-        lower = jnp.take_along_axis(edges, jnp.broadcast_to(panel[:, None], (*edges.shape[:-2], panel.shape[0], 1)), -1)[..., 0]
-        upper = jnp.take_along_axis(edges, jnp.broadcast_to(panel[:, None] + 1, (*edges.shape[:-2], panel.shape[0], 1)), -1)[..., 0]
-        here = lower + (upper - lower) * reference
-        x.append(here)
-        weight = weight * (upper - lower) * jnp.exp(-0.5 * here * here) / sqrt(2 * pi)
-    return x, weight
+def _integrate(frame: Frame, level: int, x: tuple[Array, ...]) -> Sums:
+    """The integral over the dimensions from `level` on, at given outer points: x_k of shape (*batch, p_0, .., p_{level-1})."""
+    if level == len(frame.order):
+        value = evaluate(frame.product, dict(zip(frame.order, _variables(frame, x), strict=True)), frame.batch)
+        return value, value, jnp.abs(value)
+    axis = frame.axes[level]
+    edges = _edges(frame, level, x) if axis.panels else None
 
+    def part(start: Array | int) -> Sums:
+        index = start + jnp.arange(axis.chunk)
+        kept = index < axis.size
+        panel, node = jnp.divmod(jnp.where(kept, index, 0), len(axis.rule.points))
+        here, density = jnp.asarray(axis.rule.points)[node], jnp.where(kept, 1.0, 0.0)
+        if edges is not None:
+            lower, upper = jnp.take(edges, panel, -1), jnp.take(edges, panel + 1, -1)
+            here = lower + (upper - lower) * here
+            density = density * (upper - lower) * jnp.exp(-0.5 * here * here) / sqrt(2 * pi)
+        value, coarse, size = _integrate(frame, level + 1, (*(a[..., None] for a in x), here))
+        weights = density * jnp.asarray(axis.rule.weights)[node]
+        return (value * weights).sum(-1), (coarse * density * jnp.asarray(axis.rule.coarse)[node]).sum(-1), (size * weights).sum(-1)
 
-def _edges(level: int, x: Sequence[Array], factor: Sequence[Sequence[Array]], means: Sequence[Scalars], bends: Sequence[Kink]) -> Array:
-    """Sorted ends of the panels, shape (*batch, points, panels + 1)."""
-    cuts = []
-    for bend in bends:
-        if bend.level < level:
-            continue
-        row = factor[bend.level]
-        mean = jnp.asarray(means[bend.level])[..., None] + sum((row[k][..., None] * x[k] for k in range(level)), start=0.0)
-        slope = row[level][..., None]
-        at = jnp.where(slope == 0, HALF_WIDTH, ratio(bend.at - mean, slope))
-        cuts.append(at)
-        if bend.level > level:
-            spread = sum((row[k] ** 2 for k in range(level + 1, bend.level + 1)), start=jnp.asarray(0.0))
-            layer = LAYER * ratio(root(spread)[..., None], jnp.abs(slope))
-            cuts += [at - layer, at + layer]
-    shape = np.broadcast_shapes(*(c.shape for c in cuts), *(a.shape for a in x))
-    inner = jnp.stack([jnp.broadcast_to(jnp.clip(c, -HALF_WIDTH, HALF_WIDTH), shape) for c in cuts], -1)
-    inner = jnp.sort(inner, -1) if len(cuts) > 1 else inner
-    end = jnp.full((*shape, 1), HALF_WIDTH, inner.dtype)
-    return jnp.concatenate([-end, inner, end], -1)
-
-
-def _variables(means: Sequence[Scalars], factor: Sequence[Sequence[Array]], x: Sequence[Array]) -> list[Array]:
-    """u = m + L x, each of shape (*batch, points)."""
-    return [
-        sum((row[k][..., None] * x[k] for k in range(len(row))), start=0.0 if is_zero(mean) else jnp.asarray(mean)[..., None])
-        for mean, row in zip(means, factor, strict=True)
-    ]
-
-
-def _accumulate(
-    visit: Callable[[Sequence[tuple[Array, Array]], Array, Array], tuple[Array, Array, Array]], axes: Sequence[Axis], batch: tuple[int, ...], budget: int
-) -> tuple[Array, Array, Array]:
-    """Sum `visit` over the points of the product rule, a chunk at a time."""
-    sizes = [max(axis.panels, 1) * len(axis.rule.points) for axis in axes]
-    total = prod(sizes)
-    chunk = min(total, max(1, budget // max(prod(batch), 1)))
-
-    def part(start: Array | int) -> tuple[Array, Array, Array]:
-        index = start + jnp.arange(chunk)
-        points: list[tuple[Array, Array]] = []
-        weights = coarse = jnp.where(index < total, 1.0, 0.0)
-        index = jnp.minimum(index, total - 1)
-        for axis, size in zip(reversed(axes), reversed(sizes), strict=True):
-            panel, node = jnp.divmod(index % size, len(axis.rule.points))
-            index = index // size
-            points.insert(0, (jnp.asarray(axis.rule.points)[node], panel))
-            weights = weights * jnp.asarray(axis.rule.weights)[node]
-            coarse = coarse * jnp.asarray(axis.rule.coarse)[node]
-        return visit(points, weights, coarse)
-
-    if chunk == total:
+    if axis.chunk == axis.size:
         return part(0)
     zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(part, 0))
     step = jax.checkpoint(lambda sums, start: (jax.tree.map(jnp.add, sums, part(start)), None))
-    return lax.scan(step, zeros, jnp.arange(0, total, chunk))[0]
+    return lax.scan(step, zeros, jnp.arange(0, axis.size, axis.chunk))[0]
 
 
-def _error(value: Array, coarse: Array, size: Array) -> Array:
-    """Halving the points takes the square root of a geometric error: hence the square; 200 is for algebraic ones."""
-    relative = ratio(jnp.abs(value - coarse), size)
-    return size * (jnp.minimum(1.0, 200 * relative) ** 2 + 16 * jnp.finfo(size.dtype).eps)
+def _edges(frame: Frame, level: int, x: tuple[Array, ...]) -> Array:
+    """Sorted ends of the panels, shape (*batch, p_0, .., p_{level-1}, panels + 1)."""
+    cuts = [jnp.zeros(())]
+    for bend in frame.kinks:
+        if bend.level < level:
+            continue
+        row = [_lift(a, level) for a in frame.factor[bend.level]]
+        mean = _lift(frame.means[bend.level], level) + sum((row[k] * x[k] for k in range(level)), start=0.0)
+        at = ratio(bend.at - mean, row[level])  # 0 where this dimension does not move the kinked variable
+        cuts.append(at)
+        if bend.level > level:
+            spread = root(sum((a * a for a in row[level + 1 :]), start=jnp.zeros(())))
+            layer = LAYER * ratio(spread, jnp.abs(row[level]))
+            cuts += [at - layer, at + layer]
+    inner = jnp.sort(jnp.stack(jnp.broadcast_arrays(*(jnp.clip(c, -HALF_WIDTH, HALF_WIDTH) for c in cuts)), -1), -1)
+    end = jnp.full((*inner.shape[:-1], 1), HALF_WIDTH, inner.dtype)
+    return jnp.concatenate([-end, inner, end], -1)
+
+
+def _variables(frame: Frame, x: tuple[Array, ...]) -> list[Array]:
+    """u = m + L x, each of a shape that broadcasts to (*batch, p_0, .., p_{n-1})."""
+    n = len(x)
+    return [
+        sum((_lift(a, n) * x[k] for k, a in enumerate(row)), start=0.0 if is_zero(mean) else _lift(mean, n))
+        for mean, row in zip(frame.means, frame.factor, strict=True)
+    ]
+
+
+def _lift(a: Scalars, points: int) -> Array:
+    """Room for axes of points behind the batch."""
+    a = jnp.asarray(a)
+    return a.reshape(*a.shape, *(1,) * points)
