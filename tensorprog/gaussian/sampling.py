@@ -1,4 +1,4 @@
-"""Randomized quasi-Monte Carlo: a scrambled Sobol net, shifted at random modulo 1; the replicates give the standard error."""
+"""Randomized quasi-Monte Carlo: a scrambled Sobol net under random digital shifts (Owen 1998); the replicates give the standard error."""
 
 from __future__ import annotations
 
@@ -20,18 +20,27 @@ from tensorprog.gaussian.product import Product
 from tensorprog.gaussian.psd import root
 
 
+BITS = 32
+
+
 @lru_cache(maxsize=16)
 def net(dimension: int, points: int) -> np.ndarray:
-    """A fixed scrambled Sobol net in [0, 1)^dimension, shape (points, dimension)."""
+    """A scrambled Sobol net in [0, 1)^dimension by its binary digits: unsigned integers of 32 bits, shape (points, dimension)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the number of points is no power of two
-        return qmc.Sobol(dimension, scramble=True, rng=np.random.default_rng(0)).random(points)
+        return (qmc.Sobol(dimension, scramble=True, bits=BITS, rng=np.random.default_rng(0)).random(points) * 2.0**BITS).astype(np.uint32)
+
+
+def normals(digits: Array, dtype: jnp.dtype) -> Array:
+    """Phi^{-1} of the midpoints of the cells of the unit interval."""
+    uniform = (digits.astype(dtype) + 0.5) * 2.0**-BITS
+    return ndtri(jnp.minimum(uniform, 1 - jnp.finfo(dtype).epsneg))
 
 
 def sampling(product: Product, u: Law, strategy: Strategy) -> Estimate:
     """The mean over replicates of the mean over a net; error: its standard error.
 
-    u = m + C^(1/2) z with z = Phi^{-1}(net + shift). Memory: samples are taken in chunks.
+    u = m + C^(1/2) z with z = Phi^{-1}(net xor shift), the shift drawn once a replicate. Memory: samples are taken in chunks.
     """
     inside, powers = coordinates(product)
     order = [*inside, *powers]
@@ -42,12 +51,11 @@ def sampling(product: Product, u: Law, strategy: Strategy) -> Estimate:
     factor = root(cov)
     chunk = max(1, min(strategy.samples, strategy.points // max(prod(batch) * len(order), 1)))
     chunks = -(-strategy.samples // chunk)
-    blocks = jnp.asarray(net(len(order), chunks * chunk).reshape(chunks, chunk, len(order)), cov.dtype)
+    blocks = jnp.asarray(net(len(order), chunks * chunk).reshape(chunks, chunk, len(order)))
 
     def replicate(shift: Array) -> Array:
         def add(total: Array, block: Array) -> tuple[Array, None]:
-            uniform = jnp.clip((block + shift) % 1.0, jnp.finfo(block.dtype).tiny, 1 - jnp.finfo(block.dtype).epsneg)
-            x = factor @ ndtri(uniform).T
+            x = factor @ normals(block ^ shift, cov.dtype).T
             values = evaluate(product, {i: jnp.asarray(means[at])[..., None] + x[..., at, :] for at, i in enumerate(order)}, batch)
             return total + values.sum(-1), None
 
@@ -57,6 +65,6 @@ def sampling(product: Product, u: Law, strategy: Strategy) -> Estimate:
         return lax.scan(jax.checkpoint(add), zero, blocks)[0] / (chunks * chunk)
 
     key = jax.random.PRNGKey(0) if strategy.key is None else strategy.key
-    means_of = lax.map(replicate, jax.random.uniform(key, (strategy.replicates, len(order)), cov.dtype))
+    means_of = lax.map(replicate, jax.random.bits(key, (strategy.replicates, len(order)), jnp.uint32))
     error = means_of.std(0, ddof=1) / np.sqrt(strategy.replicates)
     return Estimate(means_of.mean(0), "sampling", lax.stop_gradient(error))
