@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tensorprog.interpret.diagram.names import typeset
-from tensorprog.interpret.diagram.unfold import member, positions, written_out
-from tensorprog.language.expr import Ref, refs, substitute
+from tensorprog.interpret.diagram.unfold import member, member_of, positions, reads, written_out
+from tensorprog.language.expr import Ref, substitute
 from tensorprog.language.instr import Instr, MatMul, Nonlin
 from tensorprog.language.program import Program
 from tensorprog.transform.backprop import Backprop
@@ -19,12 +19,12 @@ from tensorprog.transform.backprop import Backprop
 
 @dataclass(frozen=True)
 class Backward:
-    """`program` with the names of its backward variables, `twins` (gradient -> forward variable) and the labels of merged nodes."""
+    """`program` with the names of its backward variables, `twins` (gradient -> forward variable) and captions for the merged nodes."""
 
     program: Program
     names: frozenset[str]
     twins: Mapping[str, str]
-    labels: Mapping[str, str]
+    captions: Mapping[str, str]
 
 
 def drawable(b: Backprop, *, unfold: bool = False) -> Backward:
@@ -33,17 +33,13 @@ def drawable(b: Backprop, *, unfold: bool = False) -> Backward:
     program = b.program
     start = next((k for k, i in enumerate(program.body) if i.out in twins), len(program.body))  # the backward pass begins with a gradient
     if unfold:
-        start = sum(len(positions(program, i.out)) for i in program.body[:start])
+        forward_families = {i.out for i in program.body[:start]}
         program, twins = written_out(program), _members(program, twins)
+        start = sum(member_of(i.out) in forward_families for i in program.body)
     forward, backward = program.body[:start], program.body[start:]
     used = {name for i in forward for name in (i.out, *reads(i))}
     seeds = frozenset(v.name for v in program.vectors if v.name not in used)
     return _merged(program, forward, backward, twins, seeds)
-
-
-def reads(i: Instr) -> tuple[str, ...]:
-    """The variables that an instruction reads."""
-    return (i.arg,) if isinstance(i, MatMul) else refs(i.psi)
 
 
 def _members(program: Program, twins: Mapping[str, str]) -> dict[str, str]:
@@ -73,10 +69,10 @@ def _merged(program: Program, forward: Sequence[Instr], backward: Sequence[Instr
             first[nameless] = i.out
             kept.append(i)
     outs = {i.out for i in kept}
-    labels = {name: " = ".join(parts) for name, parts in names.items()}
+    captions = {name: " = ".join(parts) for name, parts in names.items()}
     body = (*forward, *kept)
     drawn = replace(program, body=body, outputs=tuple(n for n in program.outputs if n in outs))
-    return Backward(drawn, frozenset(outs | (seeds & {r for i in kept for r in reads(i)})), {d: x for d, x in twins.items() if d != x}, labels)
+    return Backward(drawn, frozenset(outs | (seeds & {r for i in kept for r in reads(i)})), {d: x for d, x in twins.items() if d != x}, captions)
 
 
 def _renamed(i: Instr, same: Mapping[str, str]) -> Instr:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, assert_never
 
-from tensorprog.interpret.diagram.backward import reads
+from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.interpret.diagram.glyphs import GATE_TEXT_MAX, gate_text_width
 from tensorprog.interpret.diagram.names import embedding, typeset
 from tensorprog.interpret.diagram.psi import formula, gate_texts
@@ -19,12 +21,17 @@ COLOURS = ("#4472C4", "#ED7D31", "#70AD47", "#7030A0", "#C00000", "#00A3A3", "#B
 Style = Literal["strict", "paper"]
 
 
-def describe(program: Program, *, twins: Mapping[str, str] | None = None, backward: frozenset[str] = frozenset(), style: Style = "strict") -> Graph:
+def describe(
+    program: Program, *, twins: Mapping[str, str] | None = None, backward: frozenset[str] = frozenset(), style: Style = "strict",
+    names: Mapping[str, str] | None = None, captions: Mapping[str, str] | None = None,
+) -> Graph:
     """The graph of a program.
 
     Args:
         twins: gradient -> the forward variable of which it is the gradient.
         backward: the variables computed right to left, in a row of their own under the forward pass.
+        names: mathtext for some variables, in place of their typeset names, beside their nodes and in gates.
+        captions: mathtext beside some nodes only.
         style: what a gradient's circle looks like: "strict" by the instruction that makes it, "paper" (IIb Fig. 6) like its forward twin.
 
     Raises:
@@ -33,13 +40,22 @@ def describe(program: Program, *, twins: Mapping[str, str] | None = None, backwa
     if style not in ("strict", "paper"):
         raise ValueError(f"style is 'strict' or 'paper', not {style!r}")
     twins = twins or {}
-    vertices = tuple(_vertex(program, name, twins, name in backward, style) for name in (*program.init, *(i.out for i in program.body)))
+    everything = (*program.init, *(i.out for i in program.body))
+    inside = {name: written(program, name, twins.get(name)) for name in everything}
+    beside = dict(inside)
+    if backward:  # an embedded input needs a name of its own beside that of its gradient
+        embedded = {v.name: typeset(v.name) for v in program.vectors if isinstance(v.law, Embedding)}
+        inside |= embedded
+        beside |= {name: f"{short} = {beside[name]}" for name, short in embedded.items()}
+    inside |= names or {}
+    beside |= dict(names or {}) | dict(captions or {})
+    vertices = tuple(_vertex(program, name, twins, name in backward, style, beside[name]) for name in everything)
     colours = _colours(program, backward)
     products = tuple(_product(program, i, colours) for i in program.body if isinstance(i, MatMul))
     rows = (Row(labels="above"), Row(leftward=True)) if backward else (Row(),)
     read = {r for i in program.body for r in reads(i)} | {i.out for i in program.body} | set(program.outputs)
     return Graph(
-        tuple(v for v in vertices if v.name in read), _gates(program, twins, backward), products, rows, turn=bool(backward), name=program.name,
+        tuple(v for v in vertices if v.name in read), _gates(program, inside, backward), products, rows, turn=bool(backward), name=program.name,
     )
 
 
@@ -49,19 +65,18 @@ def _kind(program: Program, name: str) -> Kind:
     return "X" if isinstance(program.instruction.get(name), Nonlin) else "G"
 
 
-def _vertex(program: Program, name: str, twins: Mapping[str, str], below: bool, style: Style) -> Vertex:
+def _vertex(program: Program, name: str, twins: Mapping[str, str], below: bool, style: Style, label: str) -> Vertex:
     twin = twins.get(name)
     kind = _kind(program, twin if twin is not None and style == "paper" else name)
     axes = program.axes_of[name]
-    return Vertex(name, kind, label(program, name, twin), ", ".join(axes), int(below), twin)
+    return Vertex(name, kind, label, ", ".join(axes), int(below), twin)
 
 
-def label(program: Program, name: str, twin: str | None = None) -> str:
-    """The name beside a node: an embedding as U xi, a gradient as d of its twin."""
+def written(program: Program, name: str, twin: str | None = None) -> str:
+    """A variable's name: U xi for an embedding, d x for the gradient of x."""
     match program.init.get(name):
         case InitVector(law=Embedding(matrix, data)):
-            member = name[name.index("[") :] if "[" in name else ""
-            return embedding(matrix, data, member)
+            return embedding(matrix, data, name[name.index("[") :] if "[" in name else "")
         case InitVector() | InitScalar() | None:
             return typeset(name, twin)
 
@@ -76,11 +91,11 @@ def _colours(program: Program, backward: frozenset[str]) -> dict[str, str]:
 def _product(program: Program, i: MatMul, colours: Mapping[str, str]) -> Product:
     text = typeset(i.matrix)
     if i.transpose:
-        text = "{" + text + "}" + r"^{\top}" if "^" not in text and "_" not in text else "(" + text + r")^{\top}"
+        text = text[:-1] + r"\top}" if re.search(r"\^\{\d+\}$", text) else text + r"^{\top}"
     return Product(i.arg, i.out, i.matrix, text, i.transpose, colours.get(i.matrix, BLACK))
 
 
-def _gates(program: Program, twins: Mapping[str, str], backward: frozenset[str]) -> tuple[Gate, ...]:
+def _gates(program: Program, inside: Mapping[str, str], backward: frozenset[str]) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     shared: dict[object, int] = {}
     for i in program.body:
@@ -95,8 +110,7 @@ def _gates(program: Program, twins: Mapping[str, str], backward: frozenset[str])
                     continue
                 if key is not None:
                     shared[key] = len(gates)
-                show = lambda name: label(program, name, twins.get(name))  # noqa: E731
-                text = _fitting(gate_texts(psi, program.is_scalar, show))
+                text = _fitting(gate_texts(psi, program.is_scalar, inside.__getitem__))
                 gates.append(Gate(out, text, formula(psi, typeset), refs(psi), (out,), isinstance(i, Moment), int(out in backward)))
             case _:
                 assert_never(i)
@@ -114,3 +128,24 @@ def _joint(i: Nonlin | Moment) -> object | None:
 
 def _fitting(texts: Sequence[str]) -> str:
     return next((t for t in texts if gate_text_width(t) <= GATE_TEXT_MAX), texts[-1])
+
+
+def without_makers(graph: Graph, given: Sequence[str]) -> Graph:
+    """The graph with some variables as given: what makes them, and what leads nowhere else, is left out."""
+    if not given:
+        return graph
+    gates = [g for g in graph.gates if not set(g.outputs) & set(given)]
+    products = [p for p in graph.products if p.target not in given]
+    makers = {o: g.inputs for g in graph.gates for o in g.outputs} | {p.target: (p.source,) for p in graph.products}
+    read = {name for inputs in makers.values() for name in inputs}
+    wanted: set[str] = set()
+    stack = [v.name for v in graph.vertices if v.name not in read]
+    while stack:
+        name = stack.pop()
+        if name not in wanted:
+            wanted.add(name)
+            stack.extend(() if name in given else makers.get(name, ()))
+    return replace(
+        graph, vertices=tuple(v for v in graph.vertices if v.name in wanted),
+        gates=tuple(g for g in gates if set(g.outputs) & wanted), products=tuple(p for p in products if p.target in wanted),
+    )

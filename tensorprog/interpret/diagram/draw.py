@@ -10,7 +10,7 @@ from pathlib import Path as File
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram.backward import drawable
 from tensorprog.interpret.diagram.canvas import render
-from tensorprog.interpret.diagram.describe import Style, describe
+from tensorprog.interpret.diagram.describe import Style, describe, without_makers
 from tensorprog.interpret.diagram.dot import to_dot
 from tensorprog.interpret.diagram.layout import Placed, place
 from tensorprog.interpret.diagram.scene import Scene, compose
@@ -73,7 +73,7 @@ class Diagram:
 
 def draw(
     source: Program | Network | Backprop, *, backward: bool = False, style: Style = "strict", unfold: bool = False, legend: bool = False,
-    highlight: Sequence[Sequence[str] | Path] = (), panels: Sequence[Panel] = (), upward: bool = False, turn: bool = True,
+    highlight: Sequence[Sequence[str] | Path] = (), given: Sequence[str] = (), panels: Sequence[Panel] = (), upward: bool = False, turn: bool = True,
     labels: Mapping[str, str] | None = None, file: str | File | None = None,
 ) -> Diagram:
     """The picture of a program, or of a network's body.
@@ -84,6 +84,7 @@ def draw(
         unfold: one node a position, instead of one for each family with its axes written beside it.
         legend: name the glyphs under the drawing.
         highlight: paths, each a sequence of variable names x, h, x, h, ..
+        given: variables to be drawn without what makes them; what then leads nowhere else is left out.
         panels: shaded boxes.
         upward: compute from bottom to top, as IIb Fig. 5 (forward pass only).
         turn: the green arrow around forward and backward pass.
@@ -93,30 +94,25 @@ def draw(
     Raises:
         InvalidProgram: backward without a network, a highlighted path or a label that is not in the program, a file ending that is unknown.
     """
-    graph = _graph(source, backward, style, unfold)
+    graph = without_makers(_graph(source, backward, style, unfold, labels or {}), given)
     for path in highlight:
         graph = replace(graph, paths=(*graph.paths, path if isinstance(path, Path) else Path(tuple(path))))
     graph = replace(graph, panels=tuple(panels), legend=legend, upward=upward, turn=graph.turn and turn)
     _check_names(graph, labels or {})
-    graph = _relabelled(graph, labels or {})
     diagram = Diagram(graph)
     if file is not None:
         diagram.save(file)
     return diagram
 
 
-def _graph(source: Program | Network | Backprop, backward: bool, style: Style, unfold: bool) -> Graph:
+def _graph(source: Program | Network | Backprop, backward: bool, style: Style, unfold: bool, labels: Mapping[str, str]) -> Graph:
     if isinstance(source, Backprop) or (backward and isinstance(source, Network)):
-        return _with_backward(source if isinstance(source, Backprop) else backprop(source), style, unfold)
+        made = drawable(source if isinstance(source, Backprop) else backprop(source), unfold=unfold)
+        return describe(made.program, twins=made.twins, backward=made.names, style=style, names=labels, captions=made.captions)
     if backward:
         raise InvalidProgram("[draw] a program has no readout, so no backward pass. Draw a network, or backprop(program, cotangents).")
     program = source.program if isinstance(source, Network) else source
-    return describe(written_out(program) if unfold else program, style=style)
-
-
-def _with_backward(b: Backprop, style: Style, unfold: bool) -> Graph:
-    made = drawable(b, unfold=unfold)
-    return _relabelled(describe(made.program, twins=made.twins, backward=made.names, style=style), made.labels)
+    return describe(written_out(program) if unfold else program, style=style, names=labels)
 
 
 def _check_names(graph: Graph, labels: Mapping[str, str]) -> None:
@@ -124,7 +120,3 @@ def _check_names(graph: Graph, labels: Mapping[str, str]) -> None:
         for name in names:
             if name not in graph.vertex:
                 raise InvalidProgram(f"[draw] the {use} names {name!r}, which is not drawn; drawn are {', '.join(graph.vertex)}.")
-
-
-def _relabelled(graph: Graph, labels: Mapping[str, str]) -> Graph:
-    return replace(graph, vertices=tuple(replace(v, label=labels.get(v.name, v.label)) for v in graph.vertices))

@@ -22,7 +22,7 @@ BAR = 1.1
 PATH_WIDTH, PATH_DISC = 1.9, 3.8
 TURN_WIDTH = 2.2
 
-LABEL_SIZE, NOTE_SIZE, GATE_SIZE, TITLE_SIZE = 8.0, 5.2, 7.0, 7.5
+LABEL_SIZE, NOTE_SIZE, GATE_SIZE, TITLE_SIZE = 7.6, 5.4, 7.0, 7.5
 GATE_TEXT_MAX = 84.0
 
 Point = tuple[float, float]
@@ -69,7 +69,7 @@ def gate_text_width(text: str) -> float:
     return outline(text, GATE_SIZE).width
 
 
-def long_side(inputs: int, text: str, outputs: int = 1) -> float:
+def long_side(inputs: float, text: str, outputs: int = 1) -> float:
     """Length of a gate's long side: a port for each input, and room for the text where the gate is already narrower."""
     letters = outline(text, GATE_SIZE)
     narrowest = 1 - (1 - SHORT_TO_LONG) * (0.5 + letters.height / 2 / THICKNESS)

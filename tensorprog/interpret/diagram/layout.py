@@ -17,13 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tensorprog.interpret.diagram.glyphs import CIRCLE, GATE_SIZE, LABEL_SIZE, NOTE_SIZE, PORT, THICKNESS, Point, long_side, outline
+from tensorprog.interpret.diagram.names import roman
 from tensorprog.interpret.diagram.order import ordered
-from tensorprog.interpret.diagram.programming import Difference, least_absolute
-from tensorprog.interpret.diagram.spec import Graph
+from tensorprog.interpret.diagram.programming import Difference, centred, least_absolute
+from tensorprog.interpret.diagram.spec import Gate, Graph
 
-NODE_GAP, GATE_GAP, BEND_ROOM = 3.0, 6.0, 6.0
+NODE_GAP, GATE_GAP, BEND_ROOM = 0.9, 6.0, 6.0
 SOLID_GAP, DASHED_GAP, ROW_GAP = 13.0, 30.0, 34.0
-LABEL_GAP = 1.8
+LABEL_GAP = 1.6
+SPINE = 8.0  # weight of gates on one level against that of a level edge
+STRANGER_PORT = 6.5  # between the inputs that a gate reads from another row
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def place(graph: Graph) -> Placed:
     links = links_of(graph)
     row = {v.name: v.row for v in graph.vertices} | {gate_key(g.name): g.row for g in graph.gates}
     rank = _ranks(graph, links, row)
-    long = {gate_key(g.name): long_side(len(g.inputs), g.text, len(g.outputs)) for g in graph.gates}
+    long = {gate_key(g.name): _long(g, row) for g in graph.gates}
     boxes = _boxes(graph, long, links)
     chains = {link: _chain(link, rank) for link in links if row[link.source] == row[link.target]}
     across: dict[str, float] = {}
@@ -93,7 +96,8 @@ def place(graph: Graph) -> Placed:
     for r in range(len(graph.rows)):
         mine = {link: chain for link, chain in chains.items() if row[link.source] == r}
         items = [name for name in row if row[name] == r]
-        strangers = {link: row[link.source] < r for link in links if row[link.target] == r != row[link.source] and link.kind == "input"}
+        strangers = {link: row[link.source] < r for link in links if row[link.target] == r != row[link.source]}
+        strangers = dict(sorted(strangers.items(), key=lambda item: (rank[item[0].source], abs(across[item[0].source] - floor))))
         heights, row_ports = _heights(items, mine, strangers, rank, boxes, long)
         top = max((heights[i] + _box(i, boxes).up for i in heights), default=0.0)
         bottom = min((heights[i] - _box(i, boxes).down for i in heights), default=0.0)
@@ -112,6 +116,13 @@ def place(graph: Graph) -> Placed:
 
 def _sides(chain: Sequence[tuple[str, int]]) -> tuple[int, int]:
     return (0, 1) if chain[-1][1] > chain[0][1] else (1, 0)
+
+
+def _long(gate: Gate, row: Mapping[str, int]) -> float:
+    """The long side has a port for every input; inputs from other rows need less room, but stay clear of the others."""
+    own = sum(row[name] == gate.row for name in gate.inputs)
+    others = len(gate.inputs) - own
+    return long_side(own + 0.75 * others, gate.text, len(gate.outputs))
 
 
 def _ranks(graph: Graph, links: Sequence[Link], row: Mapping[str, int]) -> dict[str, int]:
@@ -148,7 +159,7 @@ def _boxes(graph: Graph, long: Mapping[str, float], links: Sequence[Link]) -> di
 
 
 def _note(text: str) -> str:
-    return r"\mathrm{" + text.replace(" ", r"\ ").replace("_", r"\_") + "}" if text else ""
+    return roman(text) if text else ""
 
 
 def _box(item: str, boxes: Mapping[str, Box]) -> Box:
@@ -179,13 +190,7 @@ def _heights(
             inputs[b].append((index[a], a, link.source))
         if link.kind == "output" and a == link.source:
             outputs[a].append((index[b], b, link.target))
-    for k, (link, above) in enumerate(strangers.items()):
-        inputs[link.target].append((k - 10**6 if above else 10**6 + k, "", link.source))
-    ports: dict[tuple[str, str], float] = {}
-    for gate, entries in inputs.items():
-        spread = long[gate] / len(entries)
-        for k, (_, _, source) in enumerate(sorted(entries)):
-            ports[source, gate] = ((len(entries) - 1) / 2 - k) * spread
+    ports = _input_ports(inputs, strangers, long)
     for gate, entries in outputs.items():
         spread = 0.6 * long[gate] / len(entries)
         for k, (_, _, target) in enumerate(sorted(entries)):
@@ -195,7 +200,29 @@ def _heights(
         for a, b in zip(layer, layer[1:], strict=False):
             gap = _box(a, boxes).down + _box(b, boxes).up + _gap(a, b)
             wants.append(Difference(b, a, gap, 0.001, at_least=gap))
-    return least_absolute(list(column), wants), ports
+    return centred(least_absolute(list(column), wants), wants), ports
+
+
+def _input_ports(
+    inputs: Mapping[str, Sequence[tuple[int, str, str]]], strangers: Mapping[Link, bool], long: Mapping[str, float]
+) -> dict[tuple[str, str], float]:
+    """Where inputs enter: those of the same row spread over the long side, those of other rows close together at the end that faces them."""
+    ports: dict[tuple[str, str], float] = {}
+    for gate in {*inputs, *(link.target for link in strangers)}:
+        own = [source for _, _, source in sorted(inputs.get(gate, ()))]
+        above = [link.source for link, from_above in strangers.items() if link.target == gate and from_above]
+        below = [link.source for link, from_above in strangers.items() if link.target == gate and not from_above]
+        half = long[gate] / 2
+        top, bottom = half - STRANGER_PORT * len(above), -half + STRANGER_PORT * len(below)
+        if len(own) == 1:
+            top, bottom = half, -half
+        for k, source in enumerate(own):
+            ports[source, gate] = top - (top - bottom) * (k + 0.5) / len(own)
+        for k, source in enumerate(above):
+            ports[source, gate] = half - STRANGER_PORT * (k + 0.8)
+        for k, source in enumerate(below):
+            ports[source, gate] = -half + STRANGER_PORT * (k + 0.8)
+    return ports
 
 
 def _gap(a: str, b: str) -> float:
@@ -207,7 +234,7 @@ def _straight(a: str, b: str, link: Link, ports: Mapping[tuple[str, str], float]
     start = ports.get((link.source, link.target), 0.0) if link.kind == "output" and a == link.source else 0.0
     end = ports.get((link.source, link.target), 0.0) if link.kind == "input" and b == link.target else 0.0
     bends = a.startswith("bend:") + b.startswith("bend:")
-    weight = (1.0, 2.0, 8.0)[bends] * {"input": 2.0, "output": 8.0, "product": 1.0}[link.kind]
+    weight = (1.0, 1.5, 3.0)[bends] * {"input": 2.0, "output": 8.0, "product": 1.0}[link.kind]
     return Difference(a, b, start - end, weight)
 
 
@@ -217,7 +244,7 @@ def _spine(chains: Mapping[Link, Sequence[tuple[str, int]]]) -> list[Difference]
     products = {link.target: link.source for link in chains if link.kind == "product"}
     read_by = [(link.source, link.target) for link in chains if link.kind == "input"]
     return [
-        Difference(made_by[products[node]], gate, 0.0, 3.0) for node, gate in read_by if node in products and products[node] in made_by
+        Difference(made_by[products[node]], gate, 0.0, SPINE) for node, gate in read_by if node in products and products[node] in made_by
     ]
 
 

@@ -15,8 +15,7 @@ _WORD = re.compile(r"^(?P<letters>.*?)(?P<digits>\d*)(?P<primes>'*)$")
 
 def roman(text: str) -> str:
     """Upright text; what mathtext cannot take is dropped."""
-    kept = re.sub(r"[^\w .,+\-]", "", text).replace("_", " ")
-    return r"\mathrm{" + kept.replace(" ", r"\ ") + "}"
+    return r"\text{" + re.sub(r"[^\w .,+\-]", "", text).replace("_", " ") + "}"
 
 
 def word(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,3 +56,40 @@ def least_absolute(names: Sequence[str], wants: Sequence[Difference]) -> dict[st
     if not solution.success:
         raise ValueError(f"the drawing's constraints contradict each other: {solution.message}")
     return {name: round(float(solution.x[k]), 3) for name, k in index.items()}
+
+
+def centred(solution: Mapping[str, float], wants: Sequence[Difference], rounds: int = 6) -> dict[str, float]:
+    """The same optimum with each x in the middle of the interval over which the cost does not change."""
+    x = dict(solution)
+    pulls: dict[str, list[tuple[str, float, float]]] = {name: [] for name in x}
+    limits: dict[str, list[tuple[str, float, bool]]] = {name: [] for name in x}
+    for want in wants:
+        if want.at_least is None:
+            pulls[want.high].append((want.low, want.wish, want.weight))
+            pulls[want.low].append((want.high, -want.wish, want.weight))
+        else:
+            limits[want.high].append((want.low, want.at_least, True))
+            limits[want.low].append((want.high, -want.at_least, False))
+    for _ in range(rounds):
+        for name in x:
+            low, high = _median([(x[other] + wish, weight) for other, wish, weight in pulls[name]])
+            low = max([low, *(x[other] + bound for other, bound, below in limits[name] if below)])
+            high = min([high, *(x[other] + bound for other, bound, below in limits[name] if not below)])
+            if high - low > 1e-6:
+                x[name] = round((low + high) / 2, 3)
+    return x
+
+
+def _median(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The interval of weighted medians."""
+    if not points:
+        return 0.0, 0.0
+    half, below = sum(w for _, w in points) / 2, 0.0
+    ordered = sorted(points)
+    for k, (value, weight) in enumerate(ordered):
+        below += weight
+        if below > half + 1e-9:
+            return value, value
+        if below > half - 1e-9:
+            return value, ordered[min(k + 1, len(ordered) - 1)][0]
+    return ordered[-1][0], ordered[-1][0]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import hypot
 
 from tensorprog.interpret.diagram.glyphs import CIRCLE, SQUARE, THICKNESS, Point
-from tensorprog.interpret.diagram.layout import LABEL_GAP, ROW_GAP, Link, Placed
+from tensorprog.interpret.diagram.layout import LABEL_GAP, Link, Placed
 
 Segments = tuple[tuple[str, tuple[Point, ...]], ...]
-STRAIGHT_SLOPE = 0.45
-HOOK, HOOK_STEP, LANE_STEP = 9.0, 3.2, 3.6
+STRAIGHT_SLOPE = 0.8
+HOOK, HOOK_STEP, LANE_FIRST, LANE_STEP = 7.0, 3.2, 5.0, 3.6
 QUARTER = 0.5523
 
 
@@ -65,8 +65,8 @@ def _bezier(controls: Sequence[Point], t: float) -> tuple[Point, Point]:
 
 def routes(placed: Placed) -> dict[Link, Segments]:
     """The curve of every edge."""
-    lanes = _lanes(placed)
-    return {link: _across_rows(placed, link, *lanes[link]) if link in lanes else _within_row(placed, link) for link in placed.links}
+    detours = _detours(placed)
+    return {link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link) for link in placed.links}
 
 
 def _row(placed: Placed, item: str) -> int:
@@ -115,10 +115,15 @@ def _within_row(placed: Placed, link: Link) -> Segments:
 
 
 def _may_be_straight(placed: Placed, link: Link, start: Point, end: Point) -> bool:
-    """Short slanted edges are straight, as in the paper, where that keeps them off the names."""
-    slope = abs(end[1] - start[1]) / max(1.0, abs(end[0] - start[0]))
-    reach = max(placed.boxes[item].left for item in (link.source, link.target) if not item.startswith("gate:"))
-    return slope <= STRAIGHT_SLOPE and slope * reach <= CIRCLE / 2 + LABEL_GAP - 0.8
+    """Slanted edges are straight, as in the paper, where that keeps them off the names."""
+    rise = end[1] - start[1]
+    slope = abs(rise) / max(1.0, abs(end[0] - start[0]))
+    labels_below = placed.graph.rows[_row(placed, link.source)].labels == "below"
+    near_name = link.source if (rise < 0) == labels_below else link.target
+    if near_name.startswith("gate:"):
+        return slope <= STRAIGHT_SLOPE and link.kind == "product"
+    reach = placed.boxes[near_name].left
+    return slope <= STRAIGHT_SLOPE and slope * reach <= CIRCLE / 2 + LABEL_GAP - 0.8 and (link.kind == "product" or slope < 0.2)
 
 
 def _trimmed(placed: Placed, link: Link, start: Point, end: Point) -> Segments:
@@ -132,50 +137,54 @@ def _trimmed(placed: Placed, link: Link, start: Point, end: Point) -> Segments:
     return line((ax + ux * ra, ay + uy * ra), (bx - ux * rb, by - uy * rb))
 
 
-def _lanes(placed: Placed) -> dict[Link, tuple[int, int, int]]:
-    """For each edge between rows: its lane in the channel before the target's row, how many lanes that has, and its turn at the target's gate."""
+@dataclass(frozen=True)
+class Detour:
+    """How an edge between rows goes: along which lane in front of the target's row, and how wide it turns at the gate; 0 is innermost."""
+
+    lane: int
+    turn: int
+
+
+def _detours(placed: Placed) -> dict[Link, Detour]:
     between = [link for link in placed.links if _row(placed, link.source) != _row(placed, link.target)]
-    taken: dict[tuple[int, int], list[list[tuple[float, float]]]] = {}
-    lane: dict[Link, int] = {}
-    turn: dict[Link, int] = {}
-    arrivals: dict[tuple[int, bool], int] = {}
-    for link in sorted(between, key=lambda k: (placed.rank[k.target], -placed.ports.get((k.source, k.target), 0.0))):
-        source, target = _row(placed, link.source), _row(placed, link.target)
-        key = (target, 1 if source < target else -1)
+    inner_first = sorted(between, key=lambda k: (placed.rank[k.target], -abs(placed.ports.get((k.source, k.target), 0.0))))
+    taken: dict[tuple[int, bool], list[list[tuple[float, float]]]] = {}
+    turns: dict[tuple[int, int, bool], int] = {}
+    detours: dict[Link, Detour] = {}
+    for link in inner_first:
+        row, from_above = _row(placed, link.target), _row(placed, link.source) < _row(placed, link.target)
         ends = (placed.at[link.source][0], _arriving(placed, link)[0] - HOOK * _ahead(placed, link.target))
         span = (min(ends) - 2, max(ends) + 2)
-        lanes = taken.setdefault(key, [])
-        k = next((i for i, used in enumerate(lanes) if all(span[1] < u[0] or span[0] > u[1] for u in used)), len(lanes))
-        if k == len(lanes):
+        lanes = taken.setdefault((row, from_above), [])
+        highest = max((k for k, used in enumerate(lanes) if any(span[0] <= u[1] and u[0] <= span[1] for u in used)), default=-1)
+        lane = highest + 1
+        if lane == len(lanes):
             lanes.append([])
-        lanes[k].append(span)
-        lane[link] = k
-        gap = (placed.rank[link.target], source < target)
-        turn[link] = arrivals.get(gap, 0)
-        arrivals[gap] = turn[link] + 1
-    count = {key: len(lanes) for key, lanes in taken.items()}
-    last = {link: arrivals[placed.rank[link.target], _row(placed, link.source) < _row(placed, link.target)] - 1 - turn[link] for link in between}
-    return {
-        link: (lane[link], count[_row(placed, link.target), 1 if _row(placed, link.source) < _row(placed, link.target) else -1], last[link])
-        for link in between
-    }
+        lanes[lane].append(span)
+        gap = (row, placed.rank[link.target], from_above)
+        detours[link] = Detour(lane, turns.get(gap, 0))
+        turns[gap] = detours[link].turn + 1
+    return detours
 
 
-def _across_rows(placed: Placed, link: Link, lane: int, lanes: int, turn: int) -> Segments:
+def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     """Out of the node towards the other row, along a lane between the rows, and around into the input side of the gate."""
-    target_row = _row(placed, link.target)
-    downward = _row(placed, link.source) < target_row
+    row = _row(placed, link.target)
+    downward = _row(placed, link.source) < row
     v = -1.0 if downward else 1.0
-    edge = placed.row_span[target_row][1] + ROW_GAP / 2 if downward else placed.row_span[target_row][0] - ROW_GAP / 2
-    level = edge + (lane - (lanes - 1) / 2) * LANE_STEP
-    end = _arriving(placed, link)
-    d = _ahead(placed, link.target)
-    hook = (end[0] - d * (HOOK + HOOK_STEP * turn), end[1] - v * HOOK)
+    facing = placed.row_span[row][1 if downward else 0]
+    level = facing - v * (LANE_FIRST + LANE_STEP * detour.lane)
+    end, d = _arriving(placed, link), _ahead(placed, link.target)
+    side = end[0] - d * (HOOK + HOOK_STEP * detour.turn)
     first = _way_out(placed, link.source, v)
-    h = 1.0 if hook[0] > first[-1].at[0] else -1.0
-    corner = min(8.0, abs(hook[0] - first[-1].at[0]) / 2)
-    into_lane = Stop((first[-1].at[0] + h * corner, level), (h, 0.0))
-    return through([*first, into_lane, Stop(hook, (0.0, v)), Stop(end, (d, 0.0))])
+    h = 1.0 if side > first[-1].at[0] else -1.0
+    corner = min(9.0, abs(side - first[-1].at[0]) / 2)
+    top = placed.at[link.target][1] - v * placed.boxes[link.target].up
+    stops = [
+        *first, Stop((first[-1].at[0] + h * corner, level), (h, 0.0)), Stop((side - h * min(corner, 7.0), level), (h, 0.0)),
+        Stop((side, (level + top) / 2 if abs(top - end[1]) < HOOK else top), (0.0, v)), Stop((side, end[1] - v * HOOK), (0.0, v)), Stop(end, (d, 0.0)),
+    ]
+    return through(stops)
 
 
 def _way_out(placed: Placed, item: str, v: float) -> list[Stop]:

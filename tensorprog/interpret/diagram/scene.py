@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from tensorprog.interpret.diagram import glyphs as g
 from tensorprog.interpret.diagram.glyphs import Outline, Point, outline
+from tensorprog.interpret.diagram.labels import MATRIX_SIZE, matrix_places
 from tensorprog.interpret.diagram.layout import LABEL_GAP, Link, Placed, gate_key
 from tensorprog.interpret.diagram.names import roman
-from tensorprog.interpret.diagram.routes import Segments, bounds, line, point_on, routes
+from tensorprog.interpret.diagram.routes import Segments, bounds, line, routes
 from tensorprog.interpret.diagram.spec import BLACK, GREEN, GREY, Gate, Product, Vertex
 
 WHITE = "#FFFFFF"
@@ -94,9 +95,7 @@ def compose(placed: Placed) -> Scene:
         if gate.text:
             letters = outline(gate.text, g.GATE_SIZE)
             marks.append(Text(letters, placed.at[gate_key(gate.name)], gate.text, "psi", quarter=1, data=(("gate", gate.name),)))
-    for link, c in curves.items():
-        if link.kind == "product":
-            marks.append(_matrix(products[link.source, link.target], c))
+    marks += _matrices(placed, curves)
     for vertex in graph.vertices:
         marks += _label(placed, vertex)
     if graph.upward:
@@ -141,15 +140,18 @@ def _dashed(p: Product, curve: Segments) -> Stroke:
     return Stroke(curve, Ink(None, p.colour, g.STROKE, g.DASH), "matmul", data)
 
 
-def _matrix(p: Product, curve: Segments) -> Text:
-    """The matrix's name above its edge, nearer to the product, where edges from one source have parted."""
-    letters = outline(p.label, g.LABEL_SIZE - 0.5)
-    (x, y), (ux, uy) = point_on(curve, 0.5)
-    if ux < 0:
-        ux, uy = -ux, -uy
-    away = letters.height / 2 + 1.6 + abs(uy) * letters.width / 2
-    data = (("matrix", p.matrix), ("from", p.source), ("to", p.target))
-    return Text(letters, (x - uy * away, y + ux * away), p.label, "matrix", colour=p.colour, halo=True, data=data)
+def _matrices(placed: Placed, curves: dict[Link, Segments]) -> list[Mark]:
+    """The names of the matrices beside their edges."""
+    nodes = [mark for vertex in placed.graph.vertices for mark in (_node(placed, vertex), *_label(placed, vertex))]
+    gates = [mark for gate in placed.graph.gates for mark in _gate(placed, gate)]
+    taken = [extent(mark) for mark in (*nodes, *gates)]
+    return [
+        Text(
+            outline(p.label, MATRIX_SIZE), place, p.label, "matrix", colour=p.colour, halo=True,
+            data=(("matrix", p.matrix), ("from", p.source), ("to", p.target)),
+        )
+        for p, place in matrix_places(placed, curves, taken).items()
+    ]
 
 
 def _label(placed: Placed, vertex: Vertex) -> list[Mark]:

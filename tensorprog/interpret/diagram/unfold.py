@@ -11,7 +11,7 @@ from itertools import product
 from typing import TypeVar, assert_never
 
 from tensorprog.language.expr import (
-    ZERO, Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, add, children, mul, rebuild,
+    ZERO, Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, add, children, mul, rebuild, refs,
 )
 from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin
 from tensorprog.language.program import Program
@@ -21,7 +21,14 @@ Initial = TypeVar("Initial", InitVector, InitScalar)
 
 
 def written_out(program: Program) -> Program:
-    """One variable a position: h over (head, token) becomes h[0, 0], h[0, 1], ..."""
+    """One variable a position: h over (head, token) becomes h[0, 0], h[0, 1], ...; members that nothing reads of a family that is read are left out."""
+    whole = {reader for i in program.body for reader in reads(i)} - set(program.outputs)
+    body: list[Instr] = []
+    read: set[str] = set()
+    for i in reversed([m for i in program.body for m in _instructions(program, i)]):
+        if i.out in read or member_of(i.out) not in whole:
+            body.insert(0, i)
+            read.update(reads(i))
     return replace(
         program,
         axes=(),
@@ -29,9 +36,14 @@ def written_out(program: Program) -> Program:
         inputs=tuple(replace(i, axes=()) for i in program.inputs),
         vectors=tuple(m for v in program.vectors for m in _members(program, v)),
         scalars=tuple(m for c in program.scalars for m in _members(program, c)),
-        body=tuple(m for i in program.body for m in _instructions(program, i)),
+        body=tuple(body),
         outputs=tuple(member(program, name, at) for name in program.outputs for at in positions(program, name)),
     )
+
+
+def reads(i: Instr) -> tuple[str, ...]:
+    """The variables that an instruction reads."""
+    return (i.arg,) if isinstance(i, MatMul) else refs(i.psi)
 
 
 def positions(program: Program, name: str) -> tuple[Position, ...]:

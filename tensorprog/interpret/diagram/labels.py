@@ -1,0 +1,67 @@
+"""Where the names of matrices stand: beside their dashed edges, clear of other edges, nodes, gates and names.
+
+Greedy: edge by edge, the place with the least in its way. A matrix that has its own colour and is named elsewhere may stay unnamed on an edge
+without a clear place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tensorprog.interpret.diagram.glyphs import LABEL_SIZE, Point, outline
+from tensorprog.interpret.diagram.layout import Link, Placed
+from tensorprog.interpret.diagram.routes import Segments, point_on
+from tensorprog.interpret.diagram.spec import BLACK, Product
+
+Box = tuple[float, float, float, float]
+SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)
+SAMPLES, AWAY, CLEAR = 24, 1.6, 0.6
+CROSSED, COVERED = 1.0, 6.0  # cost of a sample of an edge, of a box, in the way
+MATRIX_SIZE = LABEL_SIZE - 0.4
+
+
+def matrix_places(placed: Placed, curves: Mapping[Link, Segments], taken: Sequence[Box]) -> dict[Product, Point]:
+    """The centre of each matrix's name, in layout coordinates; `taken` are the boxes of nodes, gates and names."""
+    samples = {link: [point_on(c, k / SAMPLES)[0] for k in range(SAMPLES + 1)] for link, c in curves.items()}
+    boxes = list(taken)
+    places: dict[Product, Point] = {}
+    named: set[str] = set()
+    for p in placed.graph.products:
+        link = Link(p.source, p.target, "product")
+        others = [q for other, points in samples.items() if other != link for q in points]
+        candidates = list(_candidates(curves[link], _size(placed, p)))
+        costs = [_cost(box, others, boxes) + 0.01 * k for k, (_, box) in enumerate(candidates)]
+        best = min(range(len(costs)), key=costs.__getitem__)
+        if costs[best] >= CROSSED and p.colour != BLACK and p.matrix in named:
+            continue
+        place, box = candidates[best]
+        places[p] = place
+        boxes.append(box)
+        named.add(p.matrix)
+    return places
+
+
+def _size(placed: Placed, p: Product) -> tuple[float, float]:
+    """Along and across."""
+    letters = outline(p.label, MATRIX_SIZE)
+    return (letters.height, letters.width) if placed.graph.upward else (letters.width, letters.height)
+
+
+def _candidates(curve: Segments, size: tuple[float, float]) -> Iterator[tuple[Point, Box]]:
+    """Places above, then below, from the middle of the edge to its ends."""
+    w, h = size
+    for share in SHARES:
+        (x, y), (ux, uy) = point_on(curve, share)
+        if ux < 0:
+            ux, uy = -ux, -uy
+        away = AWAY + abs(ux) * h / 2 + abs(uy) * w / 2
+        for side in (1.0, -1.0):
+            cx, cy = x - side * uy * away, y + side * ux * away
+            yield (cx, cy), (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+
+
+def _cost(box: Box, points: Sequence[Point], boxes: Sequence[Box]) -> float:
+    left, bottom, right, top = box[0] - CLEAR, box[1] - CLEAR, box[2] + CLEAR, box[3] + CLEAR
+    crossed = sum(left < x < right and bottom < y < top for x, y in points)
+    covered = sum(left < b[2] and b[0] < right and bottom < b[3] and b[1] < top for b in boxes)
+    return CROSSED * crossed + COVERED * covered
