@@ -19,7 +19,7 @@ from jax.tree_util import register_dataclass
 from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
-from tensorprog.interpret.limit.master import LEFT, RIGHT, Master, primed
+from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S, rename
 from tensorprog.interpret.limit.theorem import EXACT, coarser, methods_of, rounding
@@ -60,10 +60,10 @@ class Symbolic:
     order: tuple[str, ...]
 
 
-def symbolic(network: Network, *, matched: bool = False, drop_dots: bool = False) -> Symbolic:
+def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative") -> Symbolic:
     """Read the network for x1 and x2 and write its kernels as symbolic scalars."""
     b = backprop(network)
-    master = Master(b.program, matched=matched, drop_dots=drop_dots)
+    master = Master(b.program, matched=matched, dots=dots)
     k = _Contributions(network, b, master)
     order = (*b.outputs.values(), *map(primed, b.outputs.values()))
     readouts = dict.fromkeys(r.vector for r in network.readouts)
@@ -177,11 +177,11 @@ class Compiled:
         return _joined([_joined([tiles[i, j] for j in starts2], 1) for i in starts1], 0)
 
 
-def compiled(network: Network, *, strategy: Strategy = Strategy(), drop_dots: bool = False, block: int | None = None) -> Compiled:
+def compiled(network: Network, *, strategy: Strategy = Strategy(), dots: Dots = "derivative", block: int | None = None) -> Compiled:
     """The kernels of a network, read once; see `kernels` for the arguments."""
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no kernel in the NTK scaling. Use a readout of kind 'ntk', or `limit` on the program.")
-    found = symbolic(network, matched=True, drop_dots=drop_dots)
+    found = symbolic(network, matched=True, dots=dots)
     return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
 
 
@@ -192,7 +192,7 @@ def kernels(
     *,
     strategy: Strategy = Strategy(),
     variances: Mapping[str, Array | float] | None = None,
-    drop_dots: bool = False,
+    dots: Dots = "derivative",
     block: int | None = None,
 ) -> Kernels:
     """The limiting NNGP and NTK on data sets x1 (N1 points) and x2 (N2 points, default x1).
@@ -201,14 +201,14 @@ def kernels(
         x1, x2: (N, *positions, d), or one such array an input.
         strategy: how Gaussian expectations are resolved.
         variances: sigma^2 to use instead of the network's, by tensor name (differentiable).
-        drop_dots: the gradient independence assumption, to show what it gets wrong.
+        dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
         block: compute in tiles of so many points, which bounds memory; None: a size that fits.
 
     Raises:
         InvalidProgram: data that do not fit the network's inputs.
         OutsideTheory: an expectation that does not exist.
     """
-    return compiled(network, strategy=strategy, drop_dots=drop_dots, block=block)(x1, x2, variances)
+    return compiled(network, strategy=strategy, dots=dots, block=block)(x1, x2, variances)
 
 
 def _points(data: Data) -> int:

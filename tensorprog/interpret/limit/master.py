@@ -11,7 +11,7 @@ the same matrices.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import assert_never
+from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value, as_poly, derive, lift
@@ -22,6 +22,7 @@ from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVecto
 from tensorprog.language.program import Program
 
 LEFT, RIGHT = 0, 1
+Dots = Literal["derivative", "stein", "drop"]
 
 
 class Master:
@@ -30,15 +31,16 @@ class Master:
     Args:
         program: any valid program.
         matched: use the left covariance wherever a left and a right input are equal (kernels of a data set with itself).
-        drop_dots: leave out [matmul-dot]: the gradient independence assumption, to show what it gets wrong.
+        dots: how [matmul-dot] finds its expected derivatives: by differentiating Z^x ("derivative"), by Stein's lemma (a = C^+ b, "stein"), or not
+            at all ("drop": the gradient independence assumption, to show what it gets wrong).
     """
 
-    def __init__(self, program: Program, *, matched: bool = False, drop_dots: bool = False) -> None:
+    def __init__(self, program: Program, *, matched: bool = False, dots: Dots = "derivative") -> None:
         self.program = program
         self.scalars = Scalars()
         self.v = Variables(self.scalars, program.size)
         self.e = Expectations(self.v, self._root_covariance)
-        self._matched, self._drop_dots = matched, drop_dots
+        self._matched, self._dots = matched, dots
         self._left: set[Root] = set()
         self._groups = _linked(program)
         self._initial: dict[Root, InitVector] = {}
@@ -114,10 +116,16 @@ class Master:
         left = self._root_of(twin) if twin is not None else None
         root = self.v.root(("hat", matrix, transpose, x.id), ("hat", matrix, transpose), label, x.axes, x, left)
         hat = self.v.of_root(root)
-        if self._drop_dots:
-            return hat
         earlier = sorted((r for r in x.roots if r.group == ("hat", matrix, not transpose)), key=lambda r: r.id)
-        return self.v.add(hat, *(self._dot(x, r, transpose) for r in earlier))
+        match self._dots:
+            case "drop":
+                return hat
+            case "derivative":
+                return self.v.add(hat, *(self._dot(x, r, transpose) for r in earlier))
+            case "stein":
+                return self.v.add(hat, *self._stein_dots(x, earlier, transpose))
+            case _:
+                assert_never(self._dots)
 
     def _dot(self, x: Poly, root: Root, transpose: bool) -> Poly:
         """sigma^2 Z^y E dZ^x / d hat(W^T y), summed over the members of y."""
@@ -138,6 +146,35 @@ class Master:
                     moved = relabel(self.v.apart(y), by)
                     terms.append(Term(self.scalars.product((variance, slope, moved.coef)), moved.uses))
         return self.v.poly(terms)
+
+    def _stein_dots(self, x: Poly, earlier: list[Root], transpose: bool) -> list[Poly]:
+        """sigma^2 sum_i Z^{y_i} a_i, a = C^+ b with C_ij = Cov(hat_i, hat_j), b_i = E hat_i Z^x (Yang & Littwin 2021, Remark B.6)."""
+        if not earlier:
+            return []
+        covariances = [[self.e.covariance_of_roots(r, q) for q in earlier] for r in earlier]
+        target = tuple(self.program.size[a] for a in x.axes)
+        moments = [self._with_root(r, x) for r in earlier]
+        if all(map(self.scalars.is_zero, moments)):
+            return []
+        out: list[Poly] = []
+        for i, root in enumerate(earlier):
+            assert root.argument is not None
+            y = root.argument
+            slope = self.scalars.regression(covariances, moments, [r.sizes for r in earlier], target, i)
+            inner = tuple(f"{a}*" for a in root.axes)
+            slope = S(slope.node, (*inner, *x.axes))
+            whole = self.v.multiply(self.v.constant(slope), self.v.rename(y, dict(zip(y.axes, inner, strict=True))))
+            for a, size in zip(inner, root.sizes, strict=True):
+                whole = self.v.sum_axis(whole, a, size)
+            out.append(self.v.scale(whole, self._variance(root.group, transpose)))
+        return out
+
+    def _with_root(self, root: Root, x: Poly) -> S:
+        """E root Z^x: local indices are the root's, then x's."""
+        r = self.v.rename(self.v.of_root(root), {a: f"{a}*" for a in root.axes})
+        s = self.e.mean(self.v.multiply(r, x))
+        places: dict[Index, Index] = {**{f"{a}*": k for k, a in enumerate(root.axes)}, **{a: len(root.axes) + k for k, a in enumerate(x.axes)}}
+        return rename(s, places)
 
     def _occurrences(self, use: Use, root: Root) -> list[tuple[S, tuple[Index, ...]]]:
         """Where a linear form reads a root: coefficient and the indices at which it is read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import reduce
+from math import prod
 from operator import add
 from typing import assert_never
 
@@ -16,7 +17,7 @@ from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.problem import Coordinates, coordinates
-from tensorprog.interpret.limit.scalar import At, Expectation, Function, Hot, Index, Leaf, Matched, Node, Normalized, Num, Product, S, Total
+from tensorprog.interpret.limit.scalar import At, Expectation, Function, Hot, Index, Leaf, Matched, Node, Normalized, Num, Product, Regression, S, Total
 
 
 class Numbers:
@@ -64,6 +65,8 @@ class Numbers:
                 return [part.node]
             case Matched(cross, own):
                 return [cross.node, own.node]
+            case Regression(covariances, moments, _, _):
+                return [s.node for row in (*covariances, moments) for s in row]
             case Expectation(problem):
                 found = self._coordinates.get(node)
                 if found is None:
@@ -94,6 +97,8 @@ class Numbers:
                 assert self._same is not None
                 same = self._same.reshape(*self._same.shape, *(1,) * len(ranks))
                 return jnp.where(same, self.read(own, ranks), self.read(cross, ranks))
+            case Regression():
+                return self._regression(node.op, node.sizes)
             case Expectation(problem):
                 return self._expectation(node, problem)
             case _:
@@ -128,6 +133,26 @@ class Numbers:
                 continue
             named = [_gathered(a, names, index, into, source) if source in names else (a, names) for a, names in named]
         return contract(named, out)
+
+    def _regression(self, op: Regression, sizes: tuple[int, ...]) -> Array:
+        """C^+ b, eigenvalues below 1e-10 of the largest taken as 0 (duplicated products make C singular)."""
+        target = sizes[op.ranks[op.member] :]
+        blocks = [[self._matrix(c, m, n) for c, n in zip(row, op.ranks, strict=True)] for row, m in zip(op.covariances, op.ranks, strict=True)]
+        batch = jnp.broadcast_shapes(*(a.shape[:2] for row in blocks for a in row))
+        c = jnp.concatenate([jnp.concatenate([jnp.broadcast_to(a, (*batch, *a.shape[2:])) for a in row], -1) for row in blocks], -2)
+        right = [self._matrix(b, m, len(target), target) for b, m in zip(op.moments, op.ranks, strict=True)]
+        wide = jnp.broadcast_shapes(batch, *(b.shape[:2] for b in right))
+        b = jnp.concatenate([jnp.broadcast_to(a, (*wide, *a.shape[2:])) for a in right], -2)
+        solved = jnp.linalg.pinv(c, rtol=1e-10, hermitian=True) @ b
+        counts = [a.shape[-2] for a in right]
+        start = sum(counts[: op.member])
+        return solved[:, :, start : start + counts[op.member]].reshape(*solved.shape[:2], *sizes)
+
+    def _matrix(self, s: S, rows: int, columns: int, target: tuple[int, ...] | None = None) -> Array:
+        """s over the indices 0 .. rows - 1 and rows .. rows + columns - 1 as a matrix; indices that s lacks are broadcast."""
+        a = self.read(s, tuple(range(rows + columns)))
+        full = a if target is None else jnp.broadcast_to(a, (*a.shape[: 2 + rows], *target))
+        return full.reshape(*full.shape[:2], prod(full.shape[2 : 2 + rows]), prod(full.shape[2 + rows :]))
 
     def _expectation(self, node: Node, problem: Problem) -> Array:
         c = self._coordinates[node]

@@ -58,15 +58,13 @@ class Coordinates:
     def _composite(self, use: Use, where: dict[Use, int], read: Read) -> gaussian.Composite:
         forms = tuple(dict.fromkeys(forms_of(use, {})))
         constants = tuple(dict.fromkeys(constants_of(use, {})))
-        arrays = [read(c) for c in constants]
+        given = {c: read(c)[..., None] for c in constants}
 
         def call(*u: Array) -> Array:
-            known = dict(zip(forms, u[: len(forms)], strict=True))
-            given = dict(zip(constants, u[len(forms) :], strict=True))
-            return _value(use, {}, known, given)
+            return _value(use, {}, dict(zip(forms, u, strict=True)), given)
 
         name = use.factor.fn.name if isinstance(use.factor, Composite) else "composite"
-        return gaussian.Composite(call, tuple(where[f] for f in forms), name, tuple(arrays))
+        return gaussian.Composite(call, tuple(where[f] for f in forms), name)
 
 
 def coordinates(e: Expectations, problem: Problem) -> Coordinates:

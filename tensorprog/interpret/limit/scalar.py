@@ -96,13 +96,23 @@ class Matched:
 
 
 @dataclass(frozen=True, slots=True)
+class Regression:
+    """Entry `member` of C^+ b: C_ij over the positions of roots i and j, b_i over those of root i and then those of the target (Stein form)."""
+
+    covariances: tuple[tuple[S, ...], ...]
+    moments: tuple[S, ...]
+    ranks: tuple[int, ...]
+    member: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """E of a product of functions of jointly Gaussian linear forms; `problem` is an `expectation.Problem`."""
 
     problem: Any
 
 
-Op = Num | Leaf | Hot | Product | Total | Function | Normalized | Matched | Expectation
+Op = Num | Leaf | Hot | Product | Total | Function | Normalized | Matched | Regression | Expectation
 
 
 class Scalars:
@@ -226,6 +236,15 @@ class Scalars:
         size = {i: n for s in (a, b) for i, n in zip(s.idx, s.node.sizes, strict=True)}
         key = ("matched", a.node.id, a.idx, b.node.id, b.idx)
         return S(self.intern(key, Matched(a, b), tuple(size[k] for k in range(len(order)))), tuple(order))
+
+
+    def regression(self, covariances: list[list[S]], moments: list[S], sizes: list[tuple[int, ...]], target: tuple[int, ...], member: int) -> S:
+        """C^+ b for one root: local indices are its positions, then the target's."""
+        grid, b = tuple(tuple(row) for row in covariances), tuple(moments)
+        key = ("regression", tuple((s.node.id, s.idx) for row in (*grid, b) for s in row), member)
+        shape = (*sizes[member], *target)
+        node = self.intern(key, Regression(grid, b, tuple(map(len, sizes)), member), shape)
+        return S(node, tuple(range(len(shape))))
 
 
 def rename(s: S, by: Mapping[Index, Index]) -> S:

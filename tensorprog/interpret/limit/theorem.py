@@ -15,7 +15,7 @@ from jax import Array
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
 from tensorprog.interpret.limit.expectation import Expectations
-from tensorprog.interpret.limit.master import LEFT, Master, primed
+from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
 from tensorprog.language.expr import Expr, Ref, mul
@@ -36,11 +36,11 @@ class Limit:
     given: Mapping[str, Array | float]
     overrides: Mapping[str, Array | float]
     strategy: Strategy
-    drop_dots: bool
+    dots: Dots
 
     @cached_property
     def _master(self) -> Master:
-        return Master(self.program, drop_dots=self.drop_dots)
+        return Master(self.program, dots=self.dots)
 
     def scalar(self, name: str) -> Array:
         """c° of a scalar of the program."""
@@ -119,7 +119,7 @@ def limit(
     scalars: Mapping[str, Array | float] | None = None,
     variances: Mapping[str, Array | float] | None = None,
     strategy: Strategy = Strategy(),
-    drop_dots: bool = False,
+    dots: Dots = "derivative",
 ) -> Limit:
     """The infinite-width meaning of a program.
 
@@ -128,10 +128,10 @@ def limit(
         scalars: values of initial scalars that have none of their own.
         variances: sigma^2 of matrices and embeddings and variances of vectors to use instead of the program's, by name (differentiable).
         strategy: how Gaussian expectations are resolved.
-        drop_dots: evaluate under the gradient independence assumption, that is without [matmul-dot].
+        dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
 
     Raises:
         InvalidProgram: data that do not fit, or a scalar without a value.
         OutsideTheory: an expectation that does not exist.
     """
-    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, drop_dots)
+    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots)

@@ -192,14 +192,14 @@ class Variables:
     def rename(self, p: Poly, by: Mapping[Index, Index]) -> Poly:
         return self.poly(relabel(t, by) for t in p.terms) if any(a in by for a in p.axes) else p
 
-    def sum_axis(self, p: Poly, axis: str) -> Poly:
-        """Sum over a free index."""
+    def sum_axis(self, p: Poly, axis: str, size: int | None = None) -> Poly:
+        """Sum over a free index (of the given size, where it is no axis of the program)."""
         out: list[Term] = []
         for t in p.terms:
             self._fresh += 1
             present = axis in t.coef.idx or any(axis in u.idx for u in t.uses)
-            size = self.scalars.num(self.sizes[axis])
-            out.append(relabel(t, {axis: self._fresh}) if present else Term(self.scalars.product((t.coef, size)), t.uses))
+            count = self.scalars.num(self.sizes[axis] if size is None else size)
+            out.append(relabel(t, {axis: self._fresh}) if present else Term(self.scalars.product((t.coef, count)), t.uses))
         return self.poly(out)
 
     def gather(self, p: Poly, axis: str, into: str | None, index: tuple[int, ...]) -> Poly:
@@ -288,7 +288,7 @@ class Variables:
 
         inner = tuple((c / scale, None if s is None else S(s.node, tuple(place(i) for i in s.idx)), r, tuple(place(i) for i in w)) for c, s, r, w in live)
         offset = None if self.scalars.is_zero(const) else rename(self.scalars.product((const,), None, 1.0 / scale), local)
-        key = ("lin", tuple((c, None if s is None else (s.node.id, s.idx), r.id, w) for c, s, r, w in inner), offset and (offset.node.id, offset.idx))
+        key = ("lin", len(free), tuple((c, None if s is None else (s.node.id, s.idx), r.id, w) for c, s, r, w in inner), offset and (offset.node.id, offset.idx))
         size = {i: n for _, s, r, w in inner for i, n in (*zip(w, r.sizes, strict=True), *(zip(s.idx, s.node.sizes, strict=True) if s else ()))}
         size |= dict(zip(offset.idx, offset.node.sizes, strict=True)) if offset else {}
         sizes = tuple(size[k] for k in range(len(free)))
