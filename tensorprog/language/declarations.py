@@ -23,7 +23,8 @@ from tensorprog.language.covariance import members
 from tensorprog.language.finding import MAX_ENTRIES
 from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, Matrix, Width
 from tensorprog.language.judgement import FAULTY, Kind, Said, Scope, known, over
-from tensorprog.language.listing import Header, Kind as Form, Outputs, Return, Train
+from tensorprog.language.listing import Header, Outputs, Return, Train
+from tensorprog.language.listing import Kind as Form
 from tensorprog.language.program import Network, Program, Readout
 
 Declaration = Width | Axis | Input | Matrix | InitVector | Covariance | InitScalar

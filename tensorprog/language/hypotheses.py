@@ -81,7 +81,8 @@ class Walk:
                     yield from _does_not_converge(i, grows)
                 tail = growth(psi, self.tail)
                 if tail >= QUADRATIC:
-                    yield "growth", "it may grow like exp(x^2) or faster in a Gaussian x, and its moments need not exist", "Use a function of slower growth"
+                    finding = "it may grow like exp(x^2) or faster in a Gaussian x, and its moments need not exist"
+                    yield "growth", finding, "Use a function of slower growth"
                 self.order[out] = min(grows, 0.0)
                 self.tail[out] = (0.0 if isinstance(i, Moment) else tail if tail < QUADRATIC else 1.0)
             case _:
@@ -96,8 +97,8 @@ class Walk:
             return
         tail = growth(i.psi, self.tail)
         if EXPONENTIAL <= tail < QUADRATIC and self.language is not Language.NETSOR:
-            yield ("growth", f"it grows exponentially; with scalars or transposes ({self.language}) the theorem is for polynomially bounded functions",
-                   "Use a function that is polynomially bounded")  # fmt: skip
+            finding = f"it grows exponentially, and in {self.language} (scalars or transposes) the theorem is for polynomially bounded functions"
+            yield "growth", finding, "Use a function that is polynomially bounded"
         for node in walk(i.psi):
             if isinstance(node, Apply):
                 yield from self._function(node.fn, node)
@@ -106,7 +107,8 @@ class Walk:
 
     def _function(self, fn: Fn, node: Apply) -> Iterator[Said]:
         if fn.growth is Growth.DISTRIBUTION:
-            yield "nonlin", f"{fn.name} is not a function: it is 0 at every finite width", "Read its limit only under expectations, where it is a density"
+            way_out = "Read its limit only under expectations, where it is a density"
+            yield "nonlin", f"{fn.name} is not a function: it is 0 at every finite width", way_out
         if fn.growth is not Growth.POLYNOMIAL:
             return
         name = fn.name + "'" * sum(fn.order)
@@ -131,7 +133,8 @@ class Walk:
         if vectors and node.exponent < 0 and not bounded_away(node.base):
             yield "pseudo-lipschitz", f"it divides by an expression in {vectors[0]} that may be 0", "Keep the divisor away from 0, as in 1 + x^2"
         elif vectors and not float(node.exponent).is_integer() and not not_negative(node.base):
-            yield "pseudo-lipschitz", f"it takes the power {node.exponent:g} of an expression in {vectors[0]} that may be negative", "Take it of x^2 or abs(x)"
+            finding = f"it takes the power {node.exponent:g} of an expression in {vectors[0]} that may be negative"
+            yield "pseudo-lipschitz", finding, "Take it of x^2 or abs(x)"
 
 
 def _parameters(p: Program) -> bool:
@@ -141,8 +144,8 @@ def _parameters(p: Program) -> bool:
 
 def _does_not_converge(i: Nonlin | Moment, grows: float) -> Iterator[Said]:
     rate = "it divides by 0" if grows == inf else f"it may grow like n^{grows:g}"
-    what = "a scalar" if isinstance(i, Moment) else "a vector's coordinates"
-    yield "scalar", f"{rate}, and {what} converge{'s' * isinstance(i, Moment)}; v.x / sqrt(n) is a Gaussian process in the limit, not a constant", CONDITION
+    what = "a scalar converges" if isinstance(i, Moment) else "the law of a coordinate converges"
+    yield "scalar", f"{rate}, and {what}; v.x / sqrt(n) is a Gaussian process in the limit, not a constant", CONDITION
 
 
 # How a variable grows with the Gaussian roots: a number below EXPONENTIAL is the degree of a polynomial bound (0: bounded);

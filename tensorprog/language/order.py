@@ -7,7 +7,25 @@ from collections.abc import Mapping
 from math import inf, isinf
 from typing import assert_never
 
-from tensorprog.language.expr import ZERO, Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, add, mul, rebuild, refs, substitute
+from tensorprog.language.expr import (
+    ZERO,
+    Add,
+    Apply,
+    Expr,
+    Gather,
+    Mul,
+    Number,
+    Power,
+    Ref,
+    Softmax,
+    Sum,
+    Tensor,
+    add,
+    mul,
+    rebuild,
+    refs,
+    substitute,
+)
 
 NOT_NEGATIVE = ("relu", "abs", "exp", "sigmoid", "gaussian", "softplus", "step")
 
