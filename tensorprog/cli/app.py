@@ -24,11 +24,15 @@ OwnOption = Annotated[str, Parameter(help="An option of the architecture itself,
 
 
 @app.command(name="list", group=LOOK)
-def list_() -> None:
-    """List the architectures and their options."""
+def list_(architecture: str | None = None, /) -> None:
+    """List the architectures, or the options of one.
+
+    Args:
+        architecture: A name: show its formula, its paper and its options.
+    """
     from tensorprog.cli import look
 
-    look.architectures()
+    look.architecture(architecture) if architecture else look.architectures()
 
 
 @app.command(group=LOOK)
@@ -60,7 +64,7 @@ def show(architecture: str, /, *, backward: bool = False, json: bool = False, ou
 
 @app.command(group=LOOK)
 def draw(
-    architecture: str, /, *, output: Output = None, backward: bool = False, fold: bool = True, legend: bool = False, **options: OwnOption
+    architecture: str, /, *, output: Output = None, backward: bool = False, unfold: bool = False, legend: bool = False, **options: OwnOption
 ) -> None:
     """Draw the program in the notation of the papers.
 
@@ -68,12 +72,12 @@ def draw(
         architecture: A name, or a program file.
         output: The picture: .svg, .png, .pdf or .dot [default: ARCHITECTURE.svg].
         backward: With the backward pass mirrored under the forward pass.
-        fold: One node for a family; --no-fold draws one node for every position.
+        unfold: One node for every position of a family, instead of one for the family.
         legend: Explain the notation in the picture.
     """
     from tensorprog.cli import look
 
-    look.draw(architecture, options, output=output, backward=backward, fold=fold, legend=legend)
+    look.draw(architecture, options, output=output, backward=backward, unfold=unfold, legend=legend)
 
 
 @app.command(group=COMPUTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,11 @@ from tensorprog.kernels.limit import Kernels, kernels
 from tensorprog.language import text
 from tensorprog.language.program import Network
 
+if TYPE_CHECKING:
+    from tensorprog.study.convergence import Study
+
 Options = Mapping[str, str]
+PICTURES = (".svg", ".png", ".pdf")
 
 
 def widths_of(words: str) -> tuple[int, ...]:
@@ -40,6 +45,7 @@ def widths_of(words: str) -> tuple[int, ...]:
 
 def kernel(name: str, options: Options, *, source: str, points: int, output: Path | None) -> None:
     """Both kernels on the first inputs: a corner of each, the share of every parameter, and where the numbers come from."""
+    require_ending(output, ".npz")
     network = subject.network(name, options)
     inputs = inputs_of(network, source, points)
     with screen.err.status(f"kernels of {network.name} on {len(inputs.x)} inputs"):
@@ -47,7 +53,7 @@ def kernel(name: str, options: Options, *, source: str, points: int, output: Pat
     for title, matrix in (("NNGP", first_output(k.nngp)), ("NTK", first_output(k.ntk))):
         screen.matrix(f"{title}  {matrix.shape[0]} x {matrix.shape[1]}", matrix.tolist())
     screen.shares(shares(k))
-    screen.plain(f"method {k.method}   error at most {k.error:.1e}")
+    screen.plain(f"method {k.method}   error at most {float(np.max(k.error)):.1e}")
     if output is not None:
         save_kernels(k, network, inputs, output)
         screen.wrote(output)
@@ -58,6 +64,12 @@ def inputs_of(network: Network, source: str, points: int) -> data.Data:
     if points < 1:
         raise InvalidProgram(f"--points is {points}. Give at least 1.")
     return data.arrange(data.load(source)[:points], network.program)
+
+
+def require_ending(output: Path | None, *endings: str) -> None:
+    """Said before the work, not after it."""
+    if output is not None and output.suffix not in endings:
+        raise InvalidProgram(f"{output}: this is saved as {' or '.join(endings)}. Name the file {output.with_suffix(endings[0])}.")
 
 
 def first_output(kernel: object) -> np.ndarray:
@@ -76,15 +88,35 @@ def save_kernels(k: Kernels, network: Network, inputs: data.Data, path: Path) ->
     """An .npz with nngp, ntk, by_parameter/NAME, the inputs x, and `provenance` as JSON text."""
     from importlib.metadata import version
 
-    if path.suffix != ".npz":
-        raise InvalidProgram(f"{path}: kernels are saved as .npz. Name the file {path.with_suffix('.npz')}.")
-    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": k.error}
+    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": float(np.max(k.error))}
     parts = {f"by_parameter/{name}": np.asarray(part) for name, part in k.by_parameter.items()}
     np.savez(path, nngp=np.asarray(k.nngp), ntk=np.asarray(k.ntk), x=inputs.x, provenance=json.dumps(made), **parts)
 
 
 def converge(name: str, options: Options, *, widths: str, seeds: int, source: str, points: int, output: Path | None) -> None:
-    raise NotImplementedError
+    """The table of errors by width with the fitted slopes; the plot, or the errors themselves, into a file."""
+    from tensorprog.study.convergence import converge as study_of
+
+    require_ending(output, *PICTURES, ".npz", ".json")
+    chosen = widths_of(widths)
+    network = subject.network(name, options)
+    inputs = inputs_of(network, source, points)
+    with screen.progress(f"converging {network.name}") as progress:
+        study = study_of(network, inputs.x, chosen, seeds=seeds, progress=progress)
+    screen.out.print(study.table())
+    if output is not None:
+        save_study(study, output)
+        screen.wrote(output)
+
+
+def save_study(study: Study, path: Path) -> None:
+    match path.suffix:
+        case ".npz":
+            study.to_npz(path)
+        case ".json":
+            path.write_text(json.dumps(study.to_dict()), encoding="utf-8")
+        case _:
+            study.plot().savefig(path)
 
 
 def train(

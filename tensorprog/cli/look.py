@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,23 +14,38 @@ Options = Mapping[str, str]
 
 
 def architectures() -> None:
-    """The zoo, one line an architecture: name, what it is, options with their defaults."""
-    t = screen.table("", "architecture", "what", "options")
-    for column in t.columns:
-        column.justify, column.no_wrap = "left", False
-    t.columns[0].no_wrap = True
+    """The zoo, one line an architecture."""
+    t = screen.table("", "architecture", "what it is")
+    t.columns[1].justify, t.columns[1].no_wrap = "left", False
     for name, architecture in subject.zoo().items():
-        options = " ".join(f"--{p.replace('_', '-')} {screen.shown(default)}" for p, (_, default) in subject.parameters(architecture).items())
-        t.add_row(name, (architecture.__doc__ or "").strip().split("\n")[0], f"[dim]{options}[/]")
+        t.add_row(name, f"[dim]{screen.escape(first_line(architecture.__doc__))}[/]")
     screen.out.print(t)
+    screen.out.print("\n[dim]tensorprog list NAME shows the options of one.[/]")
+
+
+def architecture(name: str) -> None:
+    """One architecture: its formula and paper, and its options."""
+    function = subject.find(name)
+    screen.plain(f"{first_line(inspect.getmodule(function).__doc__)}\n\n{inspect.getdoc(function)}\n")
+    t = screen.table("", "option", "default", "type")
+    t.columns[1].justify = t.columns[2].justify = "left"
+    for option, (kind, default) in subject.parameters(function).items():
+        t.add_row(f"--{option.replace('_', '-')}", screen.shown(default), f"[dim]{screen.escape(subject.spelled(kind))}[/]")
+    screen.out.print(t)
+
+
+def first_line(doc: str | None) -> str:
+    return (doc or "").strip().split("\n")[0].replace("`", "")
 
 
 def check(name: str, options: Options) -> None:
     """The judgement of `tensorprog.check`, as it prints itself; an invalid program is an error that shows every finding."""
-    import tensorprog as tp
+    from tensorprog.language import valid
 
-    found = subject.load(name, options)
-    screen.plain(str(tp.check(found)))
+    found = subject.source(name, options)
+    report = valid.check(found.program, found.lines or None)
+    report.raise_if_invalid()
+    screen.plain(str(report))
 
 
 def show(name: str, options: Options, *, backward: bool, json: bool, output: Path | None) -> None:
@@ -51,11 +67,11 @@ def show(name: str, options: Options, *, backward: bool, json: bool, output: Pat
         screen.wrote(output)
 
 
-def draw(name: str, options: Options, *, output: Path | None, backward: bool, fold: bool, legend: bool) -> None:
+def draw(name: str, options: Options, *, output: Path | None, backward: bool, unfold: bool, legend: bool) -> None:
     """The picture, in the format that the ending of `output` names."""
-    import tensorprog as tp
+    from tensorprog.interpret.diagram import draw as diagram
 
     found = subject.load(name, options)
     path = output or Path(f"{Path(name).stem}.svg")
-    tp.draw(found, path, backward=backward, fold=fold, legend=legend)
+    diagram(found, backward=backward, unfold=unfold, legend=legend, file=path)
     screen.wrote(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape as escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 out = Console(highlight=False)
@@ -16,24 +17,26 @@ err = Console(stderr=True, highlight=False)
 
 def table(title: str, *columns: str) -> Table:
     """An open table: the first column is text, the others are numbers."""
-    t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    t = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for i, name in enumerate(columns):
         t.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     return t
 
 
 def failure(message: str) -> None:
-    """One message a line, the word `error` before it, on the standard error."""
-    err.print("[bold red]error[/] ", end="")
+    """A message on the standard error; one that does not begin with its place (`line 4: ..`) is announced as an error."""
+    if not message.startswith("line "):
+        err.print("[bold red]error[/] ", end="")
     err.print(message, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def progress(transient: bool = True) -> Iterator[Progress]:
-    """A progress bar with counts and times, on the standard error so that results can be piped."""
-    columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("[dim]left[/]"), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=transient) as bar:
-        yield bar
+def progress(title: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar that is told the fraction done and what is under way; on the standard error, so that results can be piped."""
+    columns = (TextColumn("{task.description}"), BarColumn(28), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("[dim]{task.fields[now]}[/]"))
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task(title, total=1.0, now="")
+        yield lambda fraction, now: bars.update(task, completed=fraction, now=now)
 
 
 def plain(text: str) -> None:
@@ -54,7 +57,7 @@ def shown(value: object) -> str:
         case float():
             return f"{value:.4g}"
         case tuple() | list():
-            return ",".join(map(shown, value)) or "none"
+            return ",".join(":".join(map(shown, v)) if isinstance(v, tuple) else shown(v) for v in value) or "none"
         case None:
             return "none"
         case _:
@@ -67,13 +70,15 @@ def matrix(title: str, rows: Sequence[Sequence[float]], corner: int = 6) -> None
     t = table(title, "", *(str(j) for j in range(min(corner, len(rows[0])))), *more)
     for i, row in enumerate(rows[:corner]):
         t.add_row(f"[dim]{i}[/]", *(f"{v:.4f}" for v in row[:corner]), *more)
-    out.print(t, "")
+    out.print(t)
+    out.print()
 
 
 def shares(fractions: Mapping[str, float]) -> None:
     """How much of the NTK each parameter contributes, as bars."""
-    t = table("share of the NTK by parameter", "", "", "")
+    t = table("", "parameter", "share of the NTK", "")
     t.columns[1].justify = "left"
     for name, part in fractions.items():
-        t.add_row(name, "█" * round(40 * part) or "▏", f"{100 * part:.1f} %")
-    out.print(t, "")
+        t.add_row(name, "█" * round(30 * part) or "▏", f"{100 * part:.1f} %")
+    out.print(t)
+    out.print()

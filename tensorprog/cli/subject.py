@@ -8,10 +8,13 @@ from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from tensorprog.errors import InvalidProgram
+from tensorprog.errors import InvalidProgram, TensorProgramError
 from tensorprog.language.program import Network, Program
+
+if TYPE_CHECKING:
+    from tensorprog.language.text import Source
 
 Architecture = Callable[..., Network]
 
@@ -25,35 +28,56 @@ def zoo() -> Mapping[str, Architecture]:
 
 
 def load(subject: str, options: Mapping[str, str]) -> Network | Program:
-    """The network that `subject` names.
+    """The network or program that `subject` names, checked.
 
     Raises:
-        InvalidProgram: no such architecture or file, an option that it does not have, or a value of the wrong type.
+        InvalidProgram: no such architecture or file, an option that it does not have, a value of the wrong type, or a program with findings.
+        OutsideTheory: a program that no theorem covers.
     """
+    from tensorprog.language.valid import check
+
+    found = source(subject, options)
+    check(found.program, found.lines or None).raise_if_invalid()
+    return found.program
+
+
+def source(subject: str, options: Mapping[str, str]) -> Source:
+    """The same, unchecked, with the lines of the file; an architecture has none."""
+    from tensorprog.language.text import Source
+
     path = Path(subject)
     if path.suffix in (".tp", ".json") or path.is_file():
         if options:
             raise InvalidProgram(f"{subject}: a program file takes no options, got {', '.join('--' + o for o in options)}. Edit the file instead.")
         return read(path)
+    return Source(build(subject, find(subject), options), ())
+
+
+def find(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        InvalidProgram: there is none.
+    """
     architectures = zoo()
-    if subject not in architectures:
-        close = get_close_matches(subject, architectures, 1)
+    if name not in architectures:
+        close = get_close_matches(name, architectures, 1)
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(architectures)}; or give a .tp or .json file."
-        raise InvalidProgram(f"no architecture is called {subject}. {hint}")
-    return build(subject, architectures[subject], options)
+        raise InvalidProgram(f"no architecture is called {name}. {hint}")
+    return architectures[name]
 
 
-def read(path: Path) -> Network | Program:
+def read(path: Path) -> Source:
     """A program or network in its text form, or in JSON; reading executes nothing."""
     from tensorprog.language import exchange, text
 
     if not path.is_file():
         raise InvalidProgram(f"{path}: there is no such file.")
     try:
-        source = path.read_text(encoding="utf-8")
+        words = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidProgram(f"{path}: not a text file (byte {error.start}). A program is UTF-8 text, or JSON.") from error
-    return exchange.from_json(source) if path.suffix == ".json" else text.parse(source)
+    return text.Source(exchange.from_json(words), ()) if path.suffix == ".json" else text.read(words)
 
 
 def network(subject: str, options: Mapping[str, str]) -> Network:
@@ -71,7 +95,12 @@ def build(name: str, architecture: Architecture, options: Mapping[str, str]) -> 
     for option, value in options.items():
         key = option.replace("-", "_")
         arguments[key] = _convert(f"{name} --{option}", value, known[key][0] if key in known else int | str)
-    return architecture(**arguments)
+    try:
+        return architecture(**arguments)
+    except TensorProgramError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InvalidProgram(f"{name}: {error}. `tensorprog list {name}` shows its options.") from error
 
 
 def parameters(architecture: Architecture) -> dict[str, tuple[Any, Any]]:
@@ -81,15 +110,31 @@ def parameters(architecture: Architecture) -> dict[str, tuple[Any, Any]]:
     return {name: (hints.get(name, str), p.default) for name, p in given.items() if p.default is not p.empty}
 
 
-def _convert(what: str, value: str, kind: Any) -> Any:
-    """`value` as `kind`: a number, true or false, a nonlinearity by name, several of them separated by commas, or the first member of a union that fits."""
+def spelled(kind: Any) -> str:
+    """A type, for a person: `number`, `true or false`, `pre | post`, `several of number`."""
+    origin, members = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " | ".join(dict.fromkeys(spelled(m) for m in members))
+    if origin is Literal:
+        return " | ".join(map(str, members))
+    if origin is not None and issubclass(origin, Callable):
+        return "nonlinearity"
+    if origin is not None and issubclass(origin, Collection):
+        return f"{spelled(members[0])}s, separated by commas" if get_origin(members[0]) is None else "pairs 0:1,1:2"
+    return {int: "whole number", float: "number", bool: "true | false", str: "name", NoneType: "none"}.get(kind, "value")
+
+
+def _convert(what: str, value: str, kind: Any, separator: str = ",") -> Any:
+    """`value` as `kind`: a number, true or false, a word, a nonlinearity by name, several (`1,2,3`; of pairs `0:1,1:2`), or the first of a union that fits."""
     origin, members = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _first_that_fits(what, value, members)
+    if origin is Literal:
+        return _one_of(what, value, members)
     if origin is not None and issubclass(origin, Callable):
         return _nonlinearity(value)
     if origin is not None and issubclass(origin, Collection):
-        return tuple(_convert(what, v.strip(), members[0]) for v in value.split(",") if v.strip())
+        return tuple(_convert(what, v.strip(), members[0], ":") for v in value.split(separator) if v.strip())
     try:
         if kind is bool:
             return {"true": True, "yes": True, "false": False, "no": False}[value.lower()]
@@ -109,6 +154,13 @@ def _first_that_fits(what: str, value: str, members: tuple[Any, ...]) -> Any:
         except InvalidProgram as error:
             complaint = complaint or error
     raise complaint or InvalidProgram(f"{what} takes none, got {value!r}.")
+
+
+def _one_of(what: str, value: str, members: tuple[Any, ...]) -> Any:
+    found = {str(m): m for m in members}
+    if value not in found:
+        raise InvalidProgram(f"{what} is one of {', '.join(found)}; got {value!r}.")
+    return found[value]
 
 
 def _nonlinearity(value: str) -> Any:

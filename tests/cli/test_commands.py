@@ -1,0 +1,112 @@
+"""Every command, asked as a person would: what it prints, what it writes, and how it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tensorprog.cli import main
+from tensorprog.language import exchange, text
+from tensorprog.language.program import Network
+
+WRONG = """\
+program wrong
+width n
+width m = 2 n
+vector x : n ~ N(0, 1)
+matrix W1 : n x m
+h2 := W1 x
+y := relu(h3)
+return y
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list_names_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "mlp" in out
+    assert main(["list", "mlp"]) == 0
+    assert "--nonlinearity" in capsys.readouterr().out
+
+
+def test_check_reports_language_and_gia(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "autoencoder"]) == 0
+    out = capsys.readouterr().out
+    assert "Netsor-T program" in out
+    assert "GIA check: fails: W is used together with W^T" in out
+
+
+def test_check_names_every_wrong_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wrong.tp").write_text(WRONG)
+    assert main(["check", "wrong.tp"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "line 6: h2 := W1 x: [matmul] W1 is n x m but x has width n. Transpose W1, or give x width m.",
+        "line 7: y := relu(h3): [name] there is no variable called h3. Define it above, or use one of h2, x.",
+    ]
+
+
+def test_show_can_be_read_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "mlp", "--depth", "3", "--nonlinearity", "leaky_relu:0.2", "--sigma-b", "0.1,0,0.2"]) == 0
+    listing = capsys.readouterr().out
+    assert main(["show", "mlp", "--depth", "3", "--nonlinearity", "leaky_relu:0.2", "--sigma-b", "0.1,0,0.2", "--json", "-o", "mlp.json"]) == 0
+    network = text.parse(listing)
+    assert isinstance(network, Network)
+    assert exchange.from_json(Path("mlp.json").read_text()) == network
+    Path("mlp.tp").write_text(listing)
+    capsys.readouterr()
+    assert main(["show", "mlp.tp"]) == 0
+    assert capsys.readouterr().out == listing
+
+
+def test_show_backward(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "mlp", "--backward"]) == 0
+    assert ":= W2^T dh1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", ["svg", "dot", "png", "pdf"])
+def test_draw(ending: str) -> None:
+    assert main(["draw", "mlp", "--backward", "-o", f"picture.{ending}"]) == 0
+    assert Path(f"picture.{ending}").stat().st_size > 1000
+
+
+def test_kernel_saves_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kernel", "mlp", "--depth", "1", "--points", "3", "-o", "k.npz"]) == 0
+    out = capsys.readouterr().out
+    with np.load("k.npz") as saved:
+        assert f"{saved['ntk'][0, 1]:.4f}" in out
+        np.testing.assert_allclose(saved["by_parameter/U"] + saved["by_parameter/v"], saved["ntk"], rtol=1e-12)
+        assert '"data": "digits"' in str(saved["provenance"])
+
+
+REFUSED = {
+    "an architecture that does not exist": (["show", "mpl"], "no architecture is called mpl. Did you mean mlp?"),
+    "a file that does not exist": (["check", "nothing.tp"], "nothing.tp: there is no such file."),
+    "an option that does not exist": (["show", "mlp", "--dpeth", "2"], "mlp has no option 'dpeth'"),
+    "a value of another type": (["show", "mlp", "--depth", "two"], "mlp --depth takes a whole number, got 'two'."),
+    "a word that is no choice": (["show", "resnet", "--order", "up"], "resnet --order is one of pre, post; got 'up'."),
+    "a nonlinearity that does not exist": (["show", "mlp", "--nonlinearity", "reul"], "no nonlinearity is called 'reul'"),
+    "a nonlinearity without its constant": (["show", "mlp", "--nonlinearity", "leaky_relu"], "leaky_relu takes 1 constants"),
+    "a picture of no known kind": (["draw", "mlp", "-o", "mlp.gif"], ".gif is none of .svg, .png, .pdf, .dot"),
+    "kernels of no known kind": (["kernel", "mlp", "-o", "k.txt"], "k.txt: this is saved as .npz"),
+    "data that do not exist": (["kernel", "mlp", "--data", "no.npz"], "no.npz: [data] there is no such file"),
+    "no points": (["kernel", "mlp", "--points", "0"], "--points is 0. Give at least 1."),
+    "widths that fall": (["converge", "mlp", "--widths", "64,32"], "widths are positive and grow"),
+    "widths that are no numbers": (["converge", "mlp", "--widths", "wide"], "--widths takes 64:2048"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_have_one_message_and_no_traceback(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tokens, message = REFUSED[case]
+    assert main(tokens) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert "Traceback" not in out + err
