@@ -1,7 +1,7 @@
 """Transformer: z <- z + sum_heads O softmax(q . k / n) u,  z <- z + W2 phi(W1 z), with normalization (Vaswani et al. 2017; Yang 2020, TP II App. D).
 
-The logits are scaled by 1 / n, under which the attention weights converge to softmax E[Z^q Z^k] (Yang & Hu 2021); scaled by 1 / sqrt(n) they would stay
-random, which is no tensor program for a finite number of heads.
+The logits are scaled by 1 / n, under which the attention weights converge to softmax E[Z^q Z^k] (Yang & Hu 2021); scaled by 1 / sqrt(n) they stay
+random, and no tensor program for a finite number of heads.
 """
 
 from __future__ import annotations

@@ -15,12 +15,11 @@ Everything is a pure function of `params` and the inputs: jit (with n static), g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import prod, sqrt
 from typing import Literal, assert_never
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
@@ -92,7 +91,7 @@ def _draw(key: Array, shape: tuple[int, ...], law: Law, dtype: DTypeLike) -> Arr
         case "rademacher":
             return jax.random.rademacher(key, shape, dtype)
         case "uniform":
-            return jax.random.uniform(key, shape, dtype, -np.sqrt(3.0), np.sqrt(3.0))
+            return jax.random.uniform(key, shape, dtype, -sqrt(3.0), sqrt(3.0))
         case _:
             raise InvalidProgram(f"no law of matrix entries is called {law!r}. Take gaussian, rademacher or uniform.")
 
@@ -124,14 +123,14 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
         InvalidProgram: an input, a tensor or a scalar is missing, has a wrong shape, or an input is not finite.
     """
     size = widths(program, n)
-    values = _initial(program, params, _inputs(program, inputs), size) | _scalars(program, n, scalars or {})
+    values = _initial(program, params, inputs_of(program, inputs), size) | _scalars(program, n, scalars or {})
     vectors = {name for name, width in program.width_of.items() if width is not None}
     for i in program.body:
         match i:
             case MatMul(out, matrix, arg, transpose):
                 m = program.matrix[matrix]
                 w = _tensor(params, matrix, (size[m.rows], size[m.cols]))
-                values[out] = m.sigma / np.sqrt(size[m.cols]) * (values[arg] @ (w if transpose else w.T))
+                values[out] = m.sigma / sqrt(size[m.cols]) * (values[arg] @ (w if transpose else w.T))
             case Nonlin(out, psi):
                 value = evaluate(psi, values, program.axes_of, vectors)
                 constant = vectors.isdisjoint(refs(psi))
@@ -170,13 +169,10 @@ def _read(network: Network, r: Readout, params: Params, size: Mapping[str, int],
     own, axes = tuple(sorted(r.axes)), network.program.axes_of[r.of]
     shape = (*(network.program.size[a] for a in own), size[r.width])
     v = _tensor(params, r.vector, shape if r.vector in network.program.init else (network.outputs, *shape)).reshape(network.outputs, *shape)
-    letter = dict(zip((*axes, "width", "outputs"), "abcdefghijklmnopqrstuvwxyz", strict=False))
-    of, by, to = (
-        "".join(letter[a] for a in names)
-        for names in ((*axes, "width"), ("outputs", *own, "width"), ("outputs", *(a for a in axes if a not in own)))
-    )
+    letter = dict(zip(axes, "abcdefghijklm", strict=False))  # o: outputs, z: coordinates
+    of, by, to = ("".join(letter[a] for a in names) for names in (axes, own, tuple(a for a in axes if a not in own)))
     total = prod(shape)
-    return r.sigma / (np.sqrt(total) if network.kind == "ntk" else total) * jnp.einsum(f"...{of},{by}->...{to}", x, v)
+    return r.sigma / (sqrt(total) if network.kind == "ntk" else total) * jnp.einsum(f"...{of}z,o{by}z->...o{to}", x, v)
 
 
 # What is given.
@@ -193,7 +189,7 @@ def _initial(program: Program, params: Params, inputs: Mapping[str, Array], size
             case Embedding(matrix, name, sigma):
                 xi = inputs[name]
                 u = _tensor(params, matrix, (size[v.width], xi.shape[-1]))
-                values[v.name] = sigma / np.sqrt(xi.shape[-1]) * (xi @ u.T)
+                values[v.name] = sigma / sqrt(xi.shape[-1]) * (xi @ u.T)
             case _:
                 assert_never(v.law)
     return values
@@ -215,7 +211,12 @@ def _scalar(program: Program, c: InitScalar, n: int, given: Mapping[str, ArrayLi
     return jnp.broadcast_to(value, (*batch, *shape))
 
 
-def _inputs(program: Program, inputs: Inputs) -> dict[str, Array]:
+def inputs_of(program: Program, inputs: Inputs) -> dict[str, Array]:
+    """The array of every input, checked: shapes always, NaN and infinity where the numbers are known (not under jit).
+
+    Raises:
+        InvalidProgram: an input is missing, has a wrong shape, or is not finite.
+    """
     if inputs is None:
         given: Mapping[str, ArrayLike] = {}
     elif isinstance(inputs, Mapping):
