@@ -20,6 +20,7 @@ from typing import Literal, assert_never
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
@@ -238,7 +239,7 @@ def _input(program: Program, i: Input, given: Mapping[str, ArrayLike]) -> Array:
     for axis, found in zip(axes, xi.shape[xi.ndim - 1 - len(axes) : -1], strict=True):
         if found != program.size[axis]:
             raise InvalidProgram(f"[input] {i.name} has {found} positions along {axis}, whose size is {program.size[axis]}. Shape: {xi.shape}.")
-    if not isinstance(xi, jax.core.Tracer) and not bool(jnp.isfinite(xi).all()):
+    if not isinstance(xi, jax.core.Tracer) and not np.isfinite(np.asarray(xi)).all():
         raise InvalidProgram(f"[input] {i.name} has entries that are NaN or infinite. Clean the data first.")
     return xi
 

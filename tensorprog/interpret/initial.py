@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from math import prod
+from math import prod, sqrt
 
 import jax.numpy as jnp
 import networkx as nx
@@ -75,7 +75,7 @@ def scale(program: Program, units: Mapping[str, Array]) -> dict[str, Array]:
     The root is symmetric, so the same map takes gradients with respect to the vectors to gradients with respect to the units.
     """
     vectors = gaussians(program)
-    out = {name: np.sqrt(_variance(v)) * units[name] for name, v in vectors.items()}
+    out = {name: sqrt(_variance(v)) * units[name] for name, v in vectors.items()}
     for names in groups(program):
         shapes = {name: positions(program, vectors[name]) for name in names}
         flat = [_flatten(units[name], len(shapes[name])) for name in names]

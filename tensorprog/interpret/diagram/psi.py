@@ -175,7 +175,10 @@ def _power(base: Expr, exponent: float, show: Show) -> tuple[str, int]:
         return "1/" + _at(ATOM, Power(base, -exponent) if exponent != -1 else base, show), PRODUCT
     if exponent == 0.5:
         return r"\sqrt{" + formula(base, show) + "}", ATOM
-    return _at(ATOM, base, show) + "^{" + number(exponent) + "}", POWER
+    inside = _at(ATOM, base, show)
+    if "^" in inside and not inside.endswith(")"):  # a layer's number is no power
+        inside = f"({inside})"
+    return inside + "^{" + number(exponent) + "}", POWER
 
 
 def _gather(arg: Expr, axis: str, into: str | None, index: tuple[int, ...], show: Show) -> str:

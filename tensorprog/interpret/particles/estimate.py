@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,60 +36,47 @@ class Particles:
     def scalar(self, name: str) -> Estimate:
         """The limit of a scalar, an array (*batch, *axes)."""
         check_name(self.program, name, scalar=True)
-        return self._estimate([c.scalars[name] for c in self.replicates])
+        return self.estimate(lambda c: c.scalars[name])
 
     def moment(self, psi: Expr | str) -> Estimate:
         """E psi(Z^x1..; c1..) of an expression, or of its text; an array (*batch, *axes of psi)."""
         e = read_expression(self.program, psi)
-        return self._estimate(self._each(lambda c: c.expectation(e)))
+        return self.estimate(lambda c: c.expectation(e))
 
     def gram(self, x: str, y: str | None = None) -> Estimate:
         """E Z^x Z^y over all pairs of members, an array (*batch, *axes of x, *batch, *axes of y)."""
-        return self.grams([(x, y or x)])[0]
+        return self._table(x, y or x, centered=False)
 
     def covariance(self, x: str, y: str | None = None) -> Estimate:
         """Cov(Z^x, Z^y) over all pairs of members, an array (*batch, *axes of x, *batch, *axes of y)."""
-        return self.grams([(x, y or x)], centered=True)[0]
+        return self._table(x, y or x, centered=True)
 
-    def grams(self, pairs: list[tuple[str, str]], *, centered: bool = False) -> list[Estimate]:
-        """Several tables of E Z^x Z^y, or of covariances, in one pass over the samples."""
-        names = tuple(dict.fromkeys(name for pair in pairs for name in pair))
-        for name in names:
+    def _table(self, x: str, y: str, *, centered: bool) -> Estimate:
+        for name in (x, y):
             check_name(self.program, name, scalar=False)
-        tables = self._each(lambda c: c.mean(names, _moments(names, pairs)))
-        return [self._estimate([_table(t, x, y, centered) for t in tables]) for x, y in pairs]
 
-    def _each(self, question: Callable[[Construction], Any]) -> list[Any]:
-        answers: list[Any] = []
+        def of(v: Mapping[str, Array], roots: Reals) -> tuple[Reals, Reals, Reals]:
+            a, b = (stack([v[name]], roots.shape[1]) for name in (x, y))
+            shape = (*v[x].shape[:-1], *v[y].shape[:-1])
+            return (a @ b.T / roots.shape[1]).reshape(shape), np.asarray(v[x].mean(-1)), np.asarray(v[y].mean(-1))
+
+        def table(c: Construction) -> Reals:
+            second, mean_x, mean_y = c.mean((x, y), of)
+            return second - np.multiply.outer(mean_x, mean_y) if centered else second
+
+        return self.estimate(table)
+
+    def estimate(self, question: Callable[[Construction], ArrayLike]) -> Estimate:
+        """Any quantity of one replicate: its mean over replicates and its standard error."""
+        answers: list[Array] = []
         with jax.enable_x64(True):
             for c in self.replicates:
-                answers.append(question(c))
+                answers.append(jnp.asarray(question(c), dtype=jnp.float64))
                 if not self.keep:
                     c.release()
-        return answers
-
-    def _estimate(self, results: list[Any]) -> Estimate:
-        with jax.enable_x64(True):
-            values = jnp.stack([jnp.asarray(r, dtype=jnp.float64) for r in results])
+            values = jnp.stack(answers)
             method = f"particles, {len(values)} x {self.replicates[0].normals.samples} samples"
             return Estimate(values.mean(0), method, values.std(0, ddof=1) / np.sqrt(len(values)))
-
-
-def _moments(names: tuple[str, ...], pairs: list[tuple[str, str]]) -> Callable[[Mapping[str, Array], Reals], Any]:
-    def of(v: Mapping[str, Array], normals: Reals) -> Any:
-        m = normals.shape[1]
-        rows = {name: stack([v[name]], m) for name in names}
-        return (
-            {f"{x} {y}": (rows[x] @ rows[y].T / m).reshape(*v[x].shape[:-1], *v[y].shape[:-1]) for x, y in pairs},
-            {name: v[name].mean(-1) for name in names},
-        )
-
-    return of
-
-
-def _table(moments: Any, x: str, y: str, centered: bool) -> Array:
-    second, first = moments
-    return second[f"{x} {y}"] - jnp.multiply.outer(first[x], first[y]) if centered else second[f"{x} {y}"]
 
 
 def particles(

@@ -1,0 +1,299 @@
+"""Empirical NNGP and NTK of a finite network by structured products (Novak, Sohl-Dickstein & Schoenholz 2022, arXiv 2206.08720, section 3).
+
+The gradient of a tensor is a sum of outer products l r^T over uses and positions (language.md 5), so its part of the kernel is
+
+    K_w(xi, xi') = sigma^2 / (n_in N) sum_{uses, positions s, t} (l_s . l'_t) (r_s . r'_t),
+
+from the forward and backward vectors of the program alone: no Jacobian of (points) x (parameters) is ever formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import register_dataclass
+from jax.typing import ArrayLike
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.finite import Inputs, Params, apply, inputs_of, run, widths
+from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.kernels.precision import double
+from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products
+from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates, variance
+from tensorprog.language.instr import Embedding
+from tensorprog.language.program import Network
+from tensorprog.transform.backprop import Backprop, backprop
+
+Outputs = Literal["trace", "full", "first"]
+Scalars = Mapping[str, ArrayLike]
+
+
+@partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter"], meta_fields=[])
+@dataclass(frozen=True)
+class EmpiricalKernels:
+    """Kernels of one finite network, of shape (N1, N2, *output positions, *output positions).
+
+    With `outputs="full"` the shape is (N1, N2, C, C, *output positions, *output positions) for C outputs; "trace" averages the blocks of an output with
+    itself, "first" takes the first of them.
+
+    Attributes:
+        nngp: sigma_v^2 x . x' / N summed over readouts: the covariance of f over readout vectors, given the body. Tends to the NNGP.
+        ntk: sum over trained tensors of df/dw . df'/dw times their learning rates (times N for kind "moment").
+        by_parameter: the contribution of every tensor; they add up to `ntk`.
+    """
+
+    nngp: Array
+    ntk: Array
+    by_parameter: Mapping[str, Array]
+
+
+def empirical_kernels(
+    network: Network, params: Params, n: int, x1: Inputs, x2: Inputs = None, *,
+    outputs: Outputs = "trace", scalars: Scalars | None = None, tile: int | None = None,
+) -> EmpiricalKernels:
+    """NNGP and NTK of the network with these tensors, at base width n.
+
+    Args:
+        params: unit-variance tensors, from `sample` or trained.
+        x1, x2: (N, *positions, d), or one such array an input; x2 None: x1.
+        outputs: what to do with several outputs; see `EmpiricalKernels`.
+        scalars: values of initial scalars that the program leaves open.
+        tile: compute tiles of so many points, which bounds memory; None: a size that fits.
+
+    Raises:
+        InvalidProgram: data or tensors that do not fit the network.
+    """
+    return compiled(network, n, outputs=outputs, tile=tile)(params, x1, x2, scalars)
+
+
+def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int | None = None) -> Callable[..., EmpiricalKernels]:
+    """`empirical_kernels` as a function of (params, x1, x2=None, scalars=None) that is compiled once and called for many tensors and data."""
+    points = tile or max(1, BUDGET // (3 * network.outputs * size_of_point(network, n)))
+    one = jax.jit(partial(_tile, network, backprop(network), n, outputs))
+
+    @double
+    def kernels(params: Params, x1: Inputs, x2: Inputs = None, scalars: Scalars | None = None) -> EmpiricalKernels:
+        left = _data(network, x1)
+        right = left if x2 is None else _data(network, x2)
+        rows, columns = _blocks(left, points), _blocks(right, points)
+        tiles: dict[tuple[int, int], EmpiricalKernels] = {}
+        for i, a in enumerate(rows):
+            for j, b in enumerate(columns):
+                known = x2 is None and j < i
+                tiles[i, j] = _mirrored(tiles[j, i], outputs) if known else one(params, a, b, dict(scalars or {}))
+        return _joined([_joined([tiles[i, j] for j in range(len(columns))], 1) for i in range(len(rows))], 0)
+
+    return kernels
+
+
+@double
+def empirical_ntk_jacobian(
+    network: Network, params: Params, n: int, x1: Inputs, x2: Inputs = None, *, outputs: Outputs = "trace", scalars: Scalars | None = None
+) -> EmpiricalKernels:
+    """The same kernels from the whole Jacobian by automatic differentiation: a check, for small networks."""
+    left = _data(network, x1)
+    right = left if x2 is None else _data(network, x2)
+    rates = unit_rates(network, n)
+    boost = base_size(network, n) if network.kind == "moment" else 1
+    jacobian = jax.jit(jax.jacrev(lambda p, x: apply(network, p, n, x, scalars)))
+    jacobians = [jacobian(dict(params), x) for x in (left, right)]
+    shape = tuple(network.program.size[a] for a in network.output_axes)
+
+    def product(name: str) -> Array:
+        a, b = (j[name].reshape(-1, network.outputs, prod(shape), params[name].size) for j in jacobians)
+        full = jnp.einsum("acop,bdqp->abcdoq", a, b)
+        return _reduce(full.reshape(*full.shape[:4], *shape, *shape), outputs)
+
+    products = {name: product(name) for name in network.parameters}
+    by_parameter = {name: rates[name] * k for name, k in products.items()}
+    nngp = sum(boost * products[name] for name in dict.fromkeys(r.vector for r in network.readouts))
+    return EmpiricalKernels(jnp.asarray(nngp), jnp.asarray(sum(by_parameter.values())), by_parameter)
+
+
+# One tile.
+
+
+def _tile(network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Inputs, x2: Inputs, scalars: Scalars) -> EmpiricalKernels:
+    copies = network.outputs if outputs != "first" else 1
+    left, right = (_gradients(network, back, n, params, x, scalars, copies) for x in (x1, x2))
+    shape = (*(_count(x) for x in (x1, x2)), *(network.program.size[a] for a in network.output_axes * 2))
+    readouts = dict.fromkeys(r.vector for r in network.readouts)
+    units: dict[str, Array] = {}
+    for name in network.parameters:
+        if name not in left or (network.trained(name).rate == 0.0 and name not in readouts):
+            units[name] = jnp.zeros((*shape[:2], copies, copies, *shape[2:]) if outputs == "full" else shape)
+            continue
+        local = name in readouts and name not in network.program.init  # every output has its own
+        units[name] = _over_outputs(left[name], right[name], copies, outputs == "full", local, shape)
+    by_parameter = {name: network.trained(name).rate * k for name, k in units.items()}
+    nngp = sum(_as_unit(network, name) * units[name] for name in readouts)
+    return EmpiricalKernels(jnp.asarray(nngp), jnp.asarray(sum(by_parameter.values())), by_parameter)
+
+
+def _as_unit(network: Network, name: str) -> float:
+    return variance(network, name) if network.trained(name).convention == "sigma" else 1.0
+
+
+def _over_outputs(a: Gradient, b: Gradient, copies: int, full: bool, local: bool, shape: tuple[int, ...]) -> Array:
+    """The kernel between outputs c and d: all of them, or the mean over c = d."""
+
+    def at(c: Array, d: Array) -> Array:
+        (l, r), (l2, r2) = ((_pick(g.l, i), _pick(g.r, i)) for g, i in ((a, c), (b, d)))
+        return (a.factor * inner_products(l, r, l2, r2)).reshape(shape)
+
+    c = jnp.arange(copies)
+    if not full:
+        return at(c[0], c[0]) if copies == 1 or local else jax.lax.map(lambda i: at(i, i), c).mean(0)
+    if local:
+        blocks = at(c[0], c[0])
+        return jnp.einsum("cd,ab...->abcd...", jnp.eye(copies, dtype=blocks.dtype), blocks)
+    blocks = jax.lax.map(lambda i: jax.lax.map(lambda j: at(i, j), c), c)
+    return jnp.moveaxis(blocks, (0, 1), (2, 3))
+
+
+def _pick(a: Array, c: Array) -> Array:
+    return a[0] if a.shape[0] == 1 else a[c]
+
+
+# The gradient of every tensor.
+
+
+def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Inputs, scalars: Scalars, copies: int) -> dict[str, Gradient]:
+    p, size, points = network.program, widths(network.program, n), _count(x)
+    values = _both_passes(network, back, n, params, x, scalars, copies)
+    base = size[back.base]
+
+    def side(name: str) -> Array:
+        return _canonical(back, name, values[name], name in p.axes_of, points)
+
+    def unit(name: str) -> bool:
+        return network.trained(name).convention == "unit"
+
+    out: dict[str, Gradient] = {}
+    for m in p.matrices:
+        if uses := back.uses[m.name]:
+            l, r = (concatenated([side(use[i]) for use in uses]) for i in (0, 1))  # noqa: E741
+            out[m.name] = Gradient(l, r, (m.sigma**2 if unit(m.name) else 1.0) / (size[m.cols] * base))
+    embedded = [v for v in p.vectors if isinstance(v.law, Embedding) and v.name in back.adjoint]
+    for name in dict.fromkeys(v.law.matrix for v in embedded if isinstance(v.law, Embedding)):
+        out[name] = _embedding(network, name, [(v.law, side(back.adjoint[v.name])) for v in embedded if isinstance(v.law, Embedding)], x, base)
+    parameters = _units(network, {name: side(back.adjoint[name]) for name in gaussians(back.program) if name in back.adjoint})
+    return out | {name: Gradient(g, jnp.ones((1, points, 1, 1, 1), g.dtype), 1.0 / base) for name, g in parameters.items()}
+
+
+def _both_passes(network: Network, back: Backprop, n: int, params: Params, x: Inputs, scalars: Scalars, copies: int) -> dict[str, Array]:
+    """Values of the backward program: those of the body as they are, gradients with a leading dimension of `copies` outputs."""
+    own = {name: params[name] for name in dict.fromkeys(r.vector for r in network.readouts) if name not in network.program.init}
+    given = {**scalars, **back.scalars(n)}
+
+    def once(vectors: Mapping[str, Array]) -> dict[str, Array]:
+        return run(back.program, {**params, **vectors}, n, x, given)
+
+    def body(name: str) -> bool:
+        return name in network.program.axes_of
+
+    if copies == 1:
+        return {name: a if body(name) else a[None] for name, a in once({name: v[0] for name, v in own.items()}).items()}
+    names = (*back.program.init, *(i.out for i in back.program.body))
+    return jax.vmap(once, out_axes={name: None if body(name) else 0 for name in names})(own)
+
+
+def _canonical(back: Backprop, name: str, a: Array, body: bool, points: int) -> Array:
+    """(copies, N, output positions, positions, width) from the layout of an interpreter."""
+    axes = back.program.axes_of[name]
+    a = a[None] if body else a
+    if a.ndim == len(axes) + 2:  # depends on no data
+        a = a[:, None]
+    a = jnp.broadcast_to(a, (a.shape[0], points, *a.shape[2:]))
+    outputs = [c for c in back.outputs.values() if c in axes]
+    order = [2 + axes.index(c) for c in (*outputs, *(c for c in axes if c not in outputs))]
+    a = a.transpose(0, 1, *order, a.ndim - 1)
+    inner, rest = a.shape[2 : 2 + len(outputs)], a.shape[2 + len(outputs) : -1]
+    return a.reshape(*a.shape[:2], prod(inner), prod(rest), a.shape[-1])
+
+
+def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Array]], x: Inputs, base: int) -> Gradient:
+    inputs = inputs_of(network.program, x)
+    unit = network.trained(name).convention == "unit"
+    if not unit:
+        variance(network, name)  # refuses several sigmas
+    here = [(law, g) for law, g in gradients if law.matrix == name]
+    l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])  # noqa: E741
+    data = (inputs[law.input] for law, _ in here)
+    r = concatenated([xi.reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
+    return Gradient(l, r, 1.0 / (r.shape[-1] * base))
+
+
+def _units(network: Network, gradients: Mapping[str, Array]) -> dict[str, Array]:
+    """Gradients (copies, N, O, positions, n) of vectors -> (copies, N, O, 1, positions times n) of what is trained."""
+    p = network.program
+    law = gaussians(p)
+    shape = {name: (*(p.size[a] for a in sorted(v.axes)), -1) for name, v in law.items()}
+    zero = {name: jnp.zeros((1, 1, 1, *shape[name][:-1], 1)) for name in law}
+    apart = zero | {name: g.reshape(*g.shape[:3], *shape[name]) for name, g in gradients.items() if name in law}
+    scaled = scale(p, apart)
+    out: dict[str, Array] = {}
+    for name, g in gradients.items():
+        unit = network.trained(name).convention == "unit"
+        if name in law and unit:
+            g = scaled[name]
+        elif not unit and name not in law:
+            g = g / variance(network, name) ** 0.5
+        out[name] = g.reshape(*g.shape[:3], 1, -1)
+    return out
+
+
+# Data and tiles.
+
+
+def _data(network: Network, x: Inputs) -> dict[str, Array]:
+    data = inputs_of(network.program, x)
+    axes = {i.name: i.axes for i in network.program.inputs}
+    for name, a in data.items():
+        if a.ndim != len(axes[name]) + 2:
+            raise InvalidProgram(f"[input] {name} has shape {a.shape}, but needs ({', '.join(['points', *sorted(axes[name]), 'd'])}).")
+    if len({a.shape[0] for a in data.values()}) != 1:
+        raise InvalidProgram("[input] the inputs have different numbers of points, or there is no input. Give every input the same points.")
+    return data
+
+
+def _count(x: Inputs) -> int:
+    return next(iter(x.values())).shape[0]  # type: ignore[union-attr]
+
+
+def _blocks(data: Mapping[str, Array], size: int) -> list[dict[str, Array]]:
+    return [{name: a[i : i + size] for name, a in data.items()} for i in range(0, _count(data), size)]
+
+
+def _mirrored(k: EmpiricalKernels, outputs: Outputs) -> EmpiricalKernels:
+    """K(x2, x1) from K(x1, x2): points, outputs and output positions change sides."""
+
+    def turn(a: Array) -> Array:
+        first = 4 if outputs == "full" else 2
+        half = (a.ndim - first) // 2
+        pairs = [i for j in range(0, first, 2) for i in (j + 1, j)]
+        return a.transpose(*pairs, *range(first + half, a.ndim), *range(first, first + half))
+
+    return replace(jax.tree.map(turn, k))
+
+
+def _joined(parts: list[EmpiricalKernels], axis: int) -> EmpiricalKernels:
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a, axis), *parts)
+
+
+def _reduce(full: Array, outputs: Outputs) -> Array:
+    """(N1, N2, C, C, ..) -> what is asked."""
+    match outputs:
+        case "full":
+            return full
+        case "first":
+            return full[:, :, 0, 0]
+        case "trace":
+            return jnp.moveaxis(jnp.diagonal(full, axis1=2, axis2=3), -1, 0).mean(0)

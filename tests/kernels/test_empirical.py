@@ -1,0 +1,150 @@
+"""Structured products give the kernel of the whole Jacobian, tile by tile; and recorded numbers of another program."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.finite import Params, apply, sample
+from tensorprog.kernels import products
+from tensorprog.kernels.empirical import EmpiricalKernels, compiled, empirical_kernels, empirical_ntk_jacobian
+from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
+from tensorprog.language.program import Network, Program, Readout, Training
+from tests.finite_networks import D, NETWORKS, add, conv, f, mlp, r, vector_outputs
+
+WIDTH = 7
+ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "empirical.npz")
+
+
+def data(network: Network, points: int, seed: int) -> dict[str, jax.Array]:
+    rng = np.random.default_rng(seed)
+    size = network.program.size
+    return {i.name: jnp.asarray(rng.standard_normal((points, *(size[a] for a in sorted(i.axes)), D["x"]))) for i in network.program.inputs}
+
+
+def open_scalars(network: Network) -> dict[str, jax.Array]:
+    size = network.program.size
+    return {c.name: 0.5 + jnp.arange(float(np.prod([size[a] for a in c.axes]))) for c in network.program.scalars if c.value is None}
+
+
+def same(found: EmpiricalKernels, wanted: EmpiricalKernels) -> None:
+    """Equal to rounding; a part that is 0 is small beside the whole."""
+    scale = float(np.abs(wanted.ntk).max())
+    assert found.ntk.shape == wanted.ntk.shape == found.nngp.shape
+    np.testing.assert_allclose(found.nngp, wanted.nngp, rtol=1e-10, atol=1e-13 * scale)
+    np.testing.assert_allclose(found.ntk, wanted.ntk, rtol=1e-10, atol=1e-13 * scale)
+    assert found.by_parameter.keys() == wanted.by_parameter.keys()
+    for name, part in wanted.by_parameter.items():
+        np.testing.assert_allclose(found.by_parameter[name], part, rtol=1e-10, atol=1e-12 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_structured_products_are_the_jacobian(name: str) -> None:
+    network = NETWORKS[name]()
+    params = sample(network, jax.random.key(1), WIDTH, D["x"])
+    x1, x2, scalars = data(network, 3, 0), data(network, 2, 1), open_scalars(network)
+    outputs = "full" if network.outputs > 1 else "trace"
+    found = empirical_kernels(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars)
+    wanted = empirical_ntk_jacobian(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars)
+    same(found, wanted)
+
+
+@pytest.mark.parametrize("build", [vector_outputs, conv])
+def test_trace_and_first_are_blocks_of_the_full_kernel(build) -> None:  # noqa: ANN001
+    network = build()
+    params = sample(network, jax.random.key(2), WIDTH, D["x"])
+    x = data(network, 3, 2)
+    full, trace, first = (empirical_kernels(network, params, WIDTH, x, outputs=o) for o in ("full", "trace", "first"))
+    np.testing.assert_allclose(trace.ntk, np.einsum("abcc->ab", full.ntk) / network.outputs, rtol=1e-12)
+    np.testing.assert_allclose(first.ntk, full.ntk[:, :, 0, 0], rtol=1e-12)
+    np.testing.assert_allclose(first.nngp, full.nngp[:, :, 1, 1], rtol=1e-12)
+    assert np.abs(full.ntk[:, :, 0, 1]).max() > 0.0  # at finite width the outputs are coupled
+
+
+@pytest.mark.parametrize("name", ["conv", "positions", "attention"])
+def test_both_orders_of_contraction_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = NETWORKS[name]()
+    params = sample(network, jax.random.key(3), WIDTH, D["x"])
+    x, scalars = data(network, 3, 3), open_scalars(network)
+    chosen = empirical_kernels(network, params, WIDTH, x, scalars=scalars)
+    by_pairs = products._by_pairs
+    monkeypatch.setattr(products, "_by_pairs", None)
+    monkeypatch.setattr(products, "BUDGET", 1)  # and slabs of a single row
+    monkeypatch.setattr(products, "_prefers_pairs", lambda *shape: False)
+    gradients = empirical_kernels(network, params, WIDTH, x, scalars=scalars, tile=10)
+    monkeypatch.setattr(products, "_by_pairs", by_pairs)
+    monkeypatch.setattr(products, "_prefers_pairs", lambda *shape: True)
+    pairs = empirical_kernels(network, params, WIDTH, x, scalars=scalars, tile=10)
+    same(gradients, chosen)
+    same(pairs, chosen)
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+def test_tiles_are_parts_of_the_whole(outputs: str) -> None:
+    """Also the mirrored ones, with the last tile smaller."""
+    network = conv()
+    params = sample(network, jax.random.key(4), WIDTH, D["x"])
+    x = data(network, 5, 4)
+    same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), empirical_kernels(network, params, WIDTH, x, outputs=outputs))
+    flat = NETWORKS["attention"]()
+    params, x = sample(flat, jax.random.key(4), WIDTH, D["x"]), data(flat, 3, 5)
+    same(empirical_kernels(flat, params, WIDTH, x, tile=2), empirical_kernels(flat, params, WIDTH, x))
+
+
+def test_kernels_under_jit_and_vmap_over_seeds() -> None:
+    network = mlp()
+    x, keys = data(network, 2, 6)["x"], jax.random.split(jax.random.key(5), 3)
+    kernel = compiled(network, WIDTH)
+    several = jax.jit(jax.vmap(lambda key: kernel(sample(network, key, WIDTH, 3), x).ntk))(keys)
+    for key, found in zip(keys, several, strict=True):
+        np.testing.assert_allclose(found, empirical_kernels(network, sample(network, key, WIDTH, 3), WIDTH, x).ntk, rtol=1e-12)
+
+
+def test_a_frozen_tensor_contributes_nothing() -> None:
+    network = replace(mlp(), training={"W": Training(0.0), "v": Training(0.0)})
+    params, x = sample(network, jax.random.key(6), WIDTH, 3), data(network, 2, 7)
+    k = empirical_kernels(network, params, WIDTH, x)
+    assert not np.any(k.by_parameter["W"]) and not np.any(k.by_parameter["v"]) and np.all(np.diag(k.nngp) > 0)
+    np.testing.assert_allclose(k.ntk, k.by_parameter["U"] + k.by_parameter["b"], rtol=1e-14)
+
+
+def test_data_are_refused_with_the_name_of_the_axis() -> None:
+    network = conv()
+    params = sample(network, jax.random.key(7), WIDTH, 3)
+    with pytest.raises(InvalidProgram, match=r"needs \(points, pixel, d\)"):
+        empirical_kernels(network, params, WIDTH, jnp.ones((4, 3)))
+    with pytest.raises(InvalidProgram, match="5 positions along pixel, whose size is 4"):
+        empirical_kernels(network, params, WIDTH, jnp.ones((2, 5, 3)))
+
+
+# Recorded numbers (see tests/oracles/README.md).
+
+
+def recorded() -> tuple[Network, Params, jax.Array]:
+    """Dense(8, 1.3, .4), relu, Dense(8, 1.3, .4), erf, Dense(3, 1, .2): the last layer's 3 outputs are 3 readouts and a bias on the output, which
+    is the readout of a further unit that is 1 at every coordinate.
+    """
+    p = Program(
+        "recorded", inputs=(Input("x"),), matrices=(Matrix("W1", "n", "n", 1.3),),
+        vectors=(InitVector("g", "n", (), Embedding("W0", "x", 1.3)), InitVector("b0", "n", (), Gaussian(0.0, 0.16)), InitVector("b1", "n", (), Gaussian(0.0, 0.16))),
+        body=(Nonlin("z", f("relu", add(r("g"), r("b0")))), MatMul("h", "W1", "z"), Nonlin("y", f("erf", add(r("h"), r("b1"))))),
+    )
+    net = Network(p, (Readout("v", "y", "n"),), outputs=3)
+    o = {name: jnp.asarray(ORACLE[name]) for name in ORACLE.files}
+    params = {"W0": o["W0"].T, "W1": o["W1"].T, "v": o["W2"].T, "b0": o["b0"][0], "b1": o["b1"][0]}
+    return net, params, o["x"]
+
+
+def test_recorded_network_and_kernels() -> None:
+    """The readout's bias .2 b stands outside a network here: it adds .2 b to f and .04 to the kernel of each output with itself."""
+    network, params, x = recorded()
+    f_body = apply(network, params, 8, x)
+    np.testing.assert_allclose(f_body + 0.2 * ORACLE["b2"], ORACLE["f"], rtol=1e-12)
+    eye = np.eye(3)[None, None]
+    np.testing.assert_allclose(empirical_kernels(network, params, 8, x, outputs="full").ntk + 0.04 * eye, ORACLE["ntk_full"], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(empirical_kernels(network, params, 8, x).ntk + 0.04, ORACLE["ntk_trace"], rtol=1e-11)
+    np.testing.assert_allclose((f_body + 0.2 * ORACLE["b2"]) @ (f_body + 0.2 * ORACLE["b2"]).T / 3, ORACLE["nngp_trace"], rtol=1e-11)
