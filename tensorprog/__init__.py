@@ -64,12 +64,24 @@ LATER = {
     "parse": "tensorprog.language.text:parse",
     "to_json": "tensorprog.language.exchange:to_json",
     "from_json": "tensorprog.language.exchange:from_json",
+    "paths": "tensorprog.language.graph:paths",
     "backprop": "tensorprog.transform.backprop:backprop",
+    "reduced": "tensorprog.transform.reduce:reduced",
+    "draw": "tensorprog.interpret.diagram:draw",
     "sample": "tensorprog.interpret.finite:sample",
     "run": "tensorprog.interpret.finite:run",
     "apply": "tensorprog.interpret.finite:apply",
-    "particles": "tensorprog.interpret.particles.estimate:particles",
     "limit": "tensorprog.interpret.limit.theorem:limit",
+    "particles": "tensorprog.interpret.particles.estimate:particles",
+    "Strategy": "tensorprog.gaussian.problem:Strategy",
+    "empirical_kernels": "tensorprog.kernels.empirical:empirical_kernels",
+    "particle_kernels": "tensorprog.kernels.particles:particle_kernels",
+    "posterior": "tensorprog.kernels.posterior:posterior",
+    "gradient_descent": "tensorprog.kernels.dynamics.descent:gradient_descent",
+    "gradient_flow": "tensorprog.kernels.dynamics.flow:gradient_flow",
+    "ensemble_flow": "tensorprog.kernels.dynamics.flow:ensemble_flow",
+    "converge": "tensorprog.study.convergence:converge",
+    "follow": "tensorprog.study.training:follow",
 }
 
 __all__ = [  # noqa: RUF022  # in the order in which one meets them
@@ -83,6 +95,8 @@ __all__ = [  # noqa: RUF022  # in the order in which one meets them
 
 
 def __getattr__(name: str) -> Any:
+    if name == "kernels":  # the package, which can be called: tp.kernels(net, X)
+        return import_module("tensorprog.kernels")
     if name not in LATER:
         raise AttributeError(f"module 'tensorprog' has no attribute {name!r}")
     module, attribute = LATER[name].split(":")
@@ -90,4 +104,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LATER})
+    return sorted({*globals(), *LATER, "kernels"})

@@ -18,9 +18,11 @@ from tensorprog.build.value import Average, Initial, Pointwise, Product, Value
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.expr import Expr, Ref, Softmax, substitute, walk
 from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, Width
+from tensorprog.language.listing import depth
 from tensorprog.language.program import Program, Training
 
 T = TypeVar("T")
+DEEPEST = 24  # a longer chain of functions is cut into several lines, for a reader's sake
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,20 @@ def arguments(value: Value) -> tuple[Value, ...]:
 
 def own_lines(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
     """Serials of the values that have a line of their own: all but those fused into their only reader, and constants."""
+    kept = _read_apart(values, outputs)
+    nested: dict[int, int] = {}  # how deep the expression of a fused value is
+    for value in values:
+        if isinstance(value.source, Pointwise):
+            inner = max((nested.get(v.serial, 0) for v in arguments(value)), default=0)
+            nested[value.serial] = inner + depth(value.source.psi)
+            if nested[value.serial] > DEEPEST:
+                kept.add(value.serial)
+        if value.serial in kept:
+            nested[value.serial] = 0
+    return kept
+
+
+def _read_apart(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
     reads: Counter[int] = Counter()
     kept = {v.serial for v in outputs}
     for value in values:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
 from tensorprog.language.expr import axes_of, refs
 from tensorprog.language.instr import (
@@ -75,6 +76,16 @@ class Program:
     def is_scalar(self, name: str) -> bool:
         return self.width_of[name] is None
 
+    def __str__(self) -> str:
+        return _listing(self)
+
+    def draw(self, file: str | None = None, **options: Any) -> Any:
+        """The diagram; see `tensorprog.draw`."""
+        return import_module("tensorprog").draw(self, file=file, **options)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
+
 
 @dataclass(frozen=True)
 class Readout:
@@ -135,3 +146,19 @@ class Network:
     def output_axes(self) -> tuple[str, ...]:
         r = self.readouts[0]
         return tuple(a for a in self.program.axes_of[r.of] if a not in r.axes)
+
+    def __str__(self) -> str:
+        return _listing(self)
+
+    def draw(self, file: str | None = None, **options: Any) -> Any:
+        """The diagram of the body; see `tensorprog.draw`."""
+        return import_module("tensorprog").draw(self, file=file, **options)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
+
+
+def _listing(source: Program | Network) -> str:
+    """The text form, then what the check says of it, as comments: it can be parsed again."""
+    said = str(import_module("tensorprog").check(source)).splitlines()
+    return "\n".join([import_module("tensorprog").show(source).rstrip(), *(f"# {line}" for line in said)])
