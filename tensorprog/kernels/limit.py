@@ -22,7 +22,7 @@ from tensorprog.interpret.limit.data import Data, data_of, leaves
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S, rename
-from tensorprog.interpret.limit.theorem import EXACT, coarser, methods_of, rounding
+from tensorprog.interpret.limit.theorem import Run, measured, methods_of
 from tensorprog.kernels.precision import double
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
@@ -248,22 +248,17 @@ def _fitting(found: Symbolic, points: int) -> int:
 
 
 def _tile(found: Symbolic, strategy: Strategy, left: Data, right: Data, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
-    """One tile; a second evaluation measures the error where the first is not exact."""
-    fetch = leaves(found.master.program, (left, right), {}, overrides)
+    """The kernels of one tile."""
+    program = found.master.program
+    fetch = leaves(program, (left, right), {}, overrides)
+    shape = (*same.shape, *(program.size[a.rstrip("'")] for a in found.order))
 
-    def run(s: Strategy) -> tuple[Numbers, Array, dict[str, Array]]:
-        numbers = Numbers(found.master.e, fetch, s, same)
-        shape = (*same.shape, *(found.master.program.size[a.rstrip("'")] for a in found.order))
+    def run(how: Strategy) -> Run:
+        numbers = Numbers(found.master.e, fetch, how, same)
         nngp = jnp.broadcast_to(numbers.value(found.nngp, found.order), shape)
-        return numbers, nngp, {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
+        parts = {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
+        return Run((nngp, sum(parts.values(), jnp.zeros_like(nngp)), parts), methods_of(numbers), len(numbers.estimates))
 
-    numbers, nngp, parts = run(strategy)
-    ntk = sum(parts.values(), jnp.zeros_like(nngp))
-    taken = len(numbers.estimates)
-    error = jnp.maximum(rounding(nngp, taken), rounding(ntk, taken)).max(initial=0.0)
-    methods = methods_of(numbers)
-    if not methods <= EXACT:
-        _, again, parts_again = run(coarser(strategy))
-        ntk_again = sum(parts_again.values(), jnp.zeros_like(nngp))
-        error += jnp.maximum(jnp.abs(nngp - again), jnp.abs(ntk - ntk_again)).max(initial=0.0)
-    return Kernels(nngp, ntk, parts, error, " and ".join(sorted(methods)) or "polynomial")
+    (nngp, ntk, parts), errors, method = measured(run, strategy)
+    error = jnp.maximum(errors[0].max(initial=0.0), errors[1].max(initial=0.0))
+    return Kernels(nngp, ntk, parts, error, method)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -18,9 +20,10 @@ from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
-from tensorprog.language.expr import Expr, Ref, mul
+from tensorprog.language.expr import Expr, Ref, axes_of, mul
 from tensorprog.language.program import Program
 
+Fetch = Callable[[Hashable], Array]
 EXACT = frozenset({"closed form", "polynomial"})
 
 
@@ -65,13 +68,7 @@ class Limit:
         return self._value(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y]))).value
 
     def estimate(self, psi: Expr) -> Estimate:
-        """E psi with the way in which it was found and its error.
-
-        The error of quadrature, series and sampling is measured end to end: the whole program is evaluated again by a coarser rule (or other
-        random numbers), and the difference is the error. Exact results carry a bound of their rounding.
-        """
-        from tensorprog.language.expr import axes_of
-
+        """E psi with the way in which it was found and its error (see `measured`)."""
         master = self._master
         s = master.expect(psi, master.env(LEFT))
         return self._value(s, axes_of(psi, self.program.axes_of))
@@ -81,35 +78,65 @@ class Limit:
         return evaluate(self._master.e, s, order, fetch, self.strategy, squeeze=not self.program.inputs)
 
 
-def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch, strategy: Strategy, *, squeeze: bool) -> Estimate:
+def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch: Fetch, strategy: Strategy, *, squeeze: bool) -> Estimate:
     """The number of s with method and error; `squeeze` drops the dimension of the points."""
-    numbers = Numbers(e, fetch, strategy)
-    value = _squeezed(numbers.value(s, order), squeeze)
-    methods = methods_of(numbers)
-    if methods <= EXACT:
-        return Estimate(value, " and ".join(sorted(methods)) or "polynomial", rounding(value, len(numbers.estimates)))
-    coarse = _squeezed(Numbers(e, fetch, coarser(strategy)).value(s, order), squeeze)
-    return Estimate(value, " and ".join(sorted(methods)), jnp.abs(value - coarse) + rounding(value, len(numbers.estimates)))
+
+    def run(how: Strategy) -> Run:
+        numbers = Numbers(e, fetch, how)
+        value = numbers.value(s, order)
+        return Run(value[0, 0] if squeeze else value[:, 0], methods_of(numbers), len(numbers.estimates))
+
+    found = measured(run, strategy)
+    return Estimate(found.value, found.method, found.error)
 
 
-def _squeezed(a: Array, squeeze: bool) -> Array:
-    return a[0, 0] if squeeze else a[:, 0]
+class Run(NamedTuple):
+    """One evaluation: a tree of arrays, the methods that it used, the number of its expectations."""
+
+    value: Any
+    methods: frozenset[str]
+    expectations: int
+
+
+class Measured(NamedTuple):
+    """A tree of arrays, their absolute errors, and how they were found."""
+
+    value: Any
+    error: Any
+    method: str
+
+
+REPLICATES = 8
+
+
+def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
+    """A value with its error, measured end to end.
+
+    Exact methods carry a bound of their rounding. Where quadrature or series took part, everything is evaluated again by a coarser rule, and the
+    difference is the error. Where sampling took part, the value is the mean of independent evaluations, and the error their standard error.
+    """
+    first = run(strategy)
+    method = " and ".join(sorted(first.methods)) or "polynomial"
+    round_off = jax.tree.map(lambda a: rounding(a, first.expectations), first.value)
+    if first.methods <= EXACT:
+        return Measured(first.value, round_off, method)
+    if "sampling" not in first.methods:
+        again = run(replace(strategy, nodes=2 * strategy.nodes // 3, terms=2 * strategy.terms // 3)).value
+        return Measured(first.value, jax.tree.map(lambda a, b, r: jnp.abs(a - b) + r, first.value, again, round_off), method)
+    keys = jax.random.split(jax.random.key(0) if strategy.key is None else strategy.key, REPLICATES - 1)
+    more = jax.lax.map(lambda key: run(replace(strategy, key=key)).value, keys)
+    every = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.value, more)
+    error = jax.tree.map(lambda a: a.std(0, ddof=1) / REPLICATES**0.5, every)
+    return Measured(jax.tree.map(lambda a: a.mean(0), every), error, method)
 
 
 def methods_of(numbers: Numbers) -> frozenset[str]:
     return frozenset(estimate.method for estimate in numbers.estimates)
 
 
-def coarser(strategy: Strategy) -> Strategy:
-    """A rule of about two thirds of the nodes and other random numbers: its difference from `strategy` is the reported error."""
-    key = strategy.seed + 1 if hasattr(strategy, "seed") else strategy.key
-    return replace(strategy, nodes=2 * strategy.nodes // 3, key=key)
-
-
 def rounding(value: Array, expectations: int) -> Array:
     """A bound of the rounding of a chain of closed forms: each adds a few units in the last place."""
-    unit = jnp.finfo(value.dtype).eps
-    return 8.0 * unit * (1 + expectations) ** 0.5 * jnp.abs(value)
+    return 8.0 * jnp.finfo(value.dtype).eps * (1 + expectations) ** 0.5 * jnp.abs(value)
 
 
 def limit(
