@@ -21,9 +21,9 @@ from jax import Array
 from jax.tree_util import register_dataclass
 from jax.typing import ArrayLike
 
-from tensorprog.errors import InvalidProgram
-from tensorprog.interpret.finite import Inputs, Params, apply, inputs_of, run, widths
+from tensorprog.interpret.finite import Inputs, Params, apply, run, widths
 from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.kernels.points import Points, blocks, count, points_of
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products
 from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates, variance
@@ -80,9 +80,9 @@ def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int 
 
     @double
     def kernels(params: Params, x1: Inputs, x2: Inputs = None, scalars: Scalars | None = None) -> EmpiricalKernels:
-        left = _data(network, x1)
-        right = left if x2 is None else _data(network, x2)
-        rows, columns = _blocks(left, points), _blocks(right, points)
+        left = points_of(network, x1)
+        right = left if x2 is None else points_of(network, x2)
+        rows, columns = blocks(left, points), blocks(right, points)
         tiles: dict[tuple[int, int], EmpiricalKernels] = {}
         for i, a in enumerate(rows):
             for j, b in enumerate(columns):
@@ -98,8 +98,8 @@ def empirical_ntk_jacobian(
     network: Network, params: Params, n: int, x1: Inputs, x2: Inputs = None, *, outputs: Outputs = "trace", scalars: Scalars | None = None
 ) -> EmpiricalKernels:
     """The same kernels from the whole Jacobian by automatic differentiation: a check, for small networks."""
-    left = _data(network, x1)
-    right = left if x2 is None else _data(network, x2)
+    left = points_of(network, x1)
+    right = left if x2 is None else points_of(network, x2)
     rates = unit_rates(network, n)
     boost = base_size(network, n) if network.kind == "moment" else 1
     jacobian = jax.jit(jax.jacrev(lambda p, x: apply(network, p, n, x, scalars)))
@@ -120,10 +120,10 @@ def empirical_ntk_jacobian(
 # One tile.
 
 
-def _tile(network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Inputs, x2: Inputs, scalars: Scalars) -> EmpiricalKernels:
+def _tile(network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Points, x2: Points, scalars: Scalars) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
     left, right = (_gradients(network, back, n, params, x, scalars, copies) for x in (x1, x2))
-    shape = (*(_count(x) for x in (x1, x2)), *(network.program.size[a] for a in network.output_axes * 2))
+    shape = (*(count(x) for x in (x1, x2)), *(network.program.size[a] for a in network.output_axes * 2))
     readouts = dict.fromkeys(r.vector for r in network.readouts)
     units: dict[str, Array] = {}
     for name in network.parameters:
@@ -165,8 +165,8 @@ def _pick(a: Array, c: Array) -> Array:
 # The gradient of every tensor.
 
 
-def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Inputs, scalars: Scalars, copies: int) -> dict[str, Gradient]:
-    p, size, points = network.program, widths(network.program, n), _count(x)
+def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Points, scalars: Scalars, copies: int) -> dict[str, Gradient]:
+    p, size, points = network.program, widths(network.program, n), count(x)
     values = _both_passes(network, back, n, params, x, scalars, copies)
     base = size[back.base]
 
@@ -188,7 +188,7 @@ def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Inpu
     return out | {name: Gradient(g, jnp.ones((1, points, 1, 1, 1), g.dtype), 1.0 / base) for name, g in parameters.items()}
 
 
-def _both_passes(network: Network, back: Backprop, n: int, params: Params, x: Inputs, scalars: Scalars, copies: int) -> dict[str, Array]:
+def _both_passes(network: Network, back: Backprop, n: int, params: Params, x: Points, scalars: Scalars, copies: int) -> dict[str, Array]:
     """Values of the backward program: those of the body as they are, gradients with a leading dimension of `copies` outputs."""
     own = {name: params[name] for name in dict.fromkeys(r.vector for r in network.readouts) if name not in network.program.init}
     given = {**scalars, **back.scalars(n)}
@@ -219,14 +219,13 @@ def _canonical(back: Backprop, name: str, a: Array, body: bool, points: int) -> 
     return a.reshape(*a.shape[:2], prod(inner), prod(rest), a.shape[-1])
 
 
-def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Array]], x: Inputs, base: int) -> Gradient:
-    inputs = inputs_of(network.program, x)
+def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Array]], x: Points, base: int) -> Gradient:
     unit = network.trained(name).convention == "unit"
     if not unit:
         variance(network, name)  # refuses several sigmas
     here = [(law, g) for law, g in gradients if law.matrix == name]
     l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])  # noqa: E741
-    data = (inputs[law.input] for law, _ in here)
+    data = (x[law.input] for law, _ in here)
     r = concatenated([xi.reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
     return Gradient(l, r, 1.0 / (r.shape[-1] * base))
 
@@ -250,26 +249,7 @@ def _units(network: Network, gradients: Mapping[str, Array]) -> dict[str, Array]
     return out
 
 
-# Data and tiles.
-
-
-def _data(network: Network, x: Inputs) -> dict[str, Array]:
-    data = inputs_of(network.program, x)
-    axes = {i.name: i.axes for i in network.program.inputs}
-    for name, a in data.items():
-        if a.ndim != len(axes[name]) + 2:
-            raise InvalidProgram(f"[input] {name} has shape {a.shape}, but needs ({', '.join(['points', *sorted(axes[name]), 'd'])}).")
-    if len({a.shape[0] for a in data.values()}) != 1:
-        raise InvalidProgram("[input] the inputs have different numbers of points, or there is no input. Give every input the same points.")
-    return data
-
-
-def _count(x: Inputs) -> int:
-    return next(iter(x.values())).shape[0]  # type: ignore[union-attr]
-
-
-def _blocks(data: Mapping[str, Array], size: int) -> list[dict[str, Array]]:
-    return [{name: a[i : i + size] for name, a in data.items()} for i in range(0, _count(data), size)]
+# Tiles.
 
 
 def _mirrored(k: EmpiricalKernels, outputs: Outputs) -> EmpiricalKernels:

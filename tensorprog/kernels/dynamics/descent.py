@@ -54,7 +54,7 @@ def gradient_descent(
     """
     k = kernel_matrix("kernel", kernel)
     target, f = start(k.shape[0], y, f0)
-    eta, batch = schedule(rate, steps), _batches(batches, steps, k.shape[0])
+    eta, batch = schedule(rate, steps), batch_indices(batches, steps, k.shape[0])
     if record < 1 or steps % record:
         raise InvalidProgram(f"[record] every {record} steps of {steps} cannot be kept. Take a divisor of {steps}.")
     _warn_unstable(k, batch, eta, loss, momentum, reduction)
@@ -98,7 +98,7 @@ def largest_stable_rate(
     below it increases the distance to an interpolating solution. For another convex loss, `curvature` is the largest eigenvalue of its Hessian.
     """
     k = kernel_matrix("kernel", kernel)
-    batch = None if batches is None else _batches(batches, len(jnp.asarray(batches)), k.shape[0])
+    batch = None if batches is None else batch_indices(batches, len(jnp.asarray(batches)), k.shape[0])
     size = k.shape[0] if batch is None else batch.shape[1]
     return (size if reduction == "mean" else 1.0) * 2.0 * (1.0 + jnp.asarray(momentum)) / (curvature * _largest_eigenvalue(k, batch))
 
@@ -128,14 +128,21 @@ def schedule(rate: Rate, steps: int) -> Array:
     return jnp.broadcast_to(eta, (steps,))
 
 
-def _batches(batches: ArrayLike | None, steps: int, n: int) -> Array | None:
+def batch_indices(batches: ArrayLike | None, steps: int, n: int) -> Array | None:
+    """The points of each step, (steps, B); None: all points.
+
+    Raises:
+        InvalidProgram: not integers, not one batch a step, or points that do not exist.
+    """
     if batches is None:
         return None
     b = jnp.asarray(batches)
     if b.ndim not in (1, 2) or len(b) != steps or not jnp.issubdtype(b.dtype, jnp.integer):
         raise InvalidProgram(f"[batch] batches have shape {b.shape} and type {b.dtype}; wanted integers, ({steps},) or ({steps}, size).")
-    if not traced(b) and steps and (np.min(b) < 0 or np.max(b) >= n):
-        raise InvalidProgram(f"[batch] batches name points {np.min(b)} .. {np.max(b)}, but there are {n}: 0 .. {n - 1}.")
+    if not traced(b) and steps:
+        least, most = np.min(np.asarray(b)), np.max(np.asarray(b))
+        if least < 0 or most >= n:
+            raise InvalidProgram(f"[batch] batches name points {least} .. {most}, but there are {n}: 0 .. {n - 1}.")
     return b.reshape(steps, -1)
 
 

@@ -1,0 +1,128 @@
+"""Training a finite network by SGD, beside which kernel gradient descent is its limit (Yang & Littwin 2021, Theorem 5.3).
+
+theta_{t+1} = theta_t - eta_t rate q_{t+1}, q_{t+1} = mu q_t + dL(f_t(B_t)) / dtheta, on the unit-variance tensors of `sample` (NTK parametrization), with
+the rates that `Network.training` gives them. Steps, batches, schedules and losses mean what they mean in `dynamics.gradient_descent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.finite import Inputs, Params, apply, sample
+from tensorprog.kernels.dynamics.descent import Rate, batch_indices, schedule
+from tensorprog.kernels.dynamics.losses import LossLike, squared, total
+from tensorprog.kernels.dynamics.trajectory import Reduction
+from tensorprog.kernels.points import Points, count, points_of
+from tensorprog.kernels.precision import double
+from tensorprog.kernels.products import BUDGET
+from tensorprog.kernels.tensors import size_of_point, unit_rates
+from tensorprog.language.program import Network
+
+Scalars = Mapping[str, ArrayLike]
+
+
+class Path(NamedTuple):
+    """Outputs of a network along its training, at R recorded times; the layout of one time is that of `apply`."""
+
+    time: Array  # (R,): steps taken
+    train: Array  # (R, N, ..)
+    test: Array  # (R, M, ..); M = 0 without test points
+    params: Params  # after the last step
+
+
+@double
+def train(
+    network: Network, params: Params, n: int, x: Inputs, y: ArrayLike, *, rate: Rate, steps: int, loss: LossLike = squared,
+    batches: ArrayLike | None = None, momentum: ArrayLike = 0.0, reduction: Reduction = "sum", record: int | Sequence[int] = 1,
+    x_test: Inputs = None, scalars: Scalars | None = None,
+) -> Path:
+    """Train the network from `params` on (x, y) and record its outputs on the way. Pure: jit, and vmap over `params`, go through.
+
+    Args:
+        x, y: N points (N, *positions, d), or one such array an input, and their targets.
+        rate: eta: a number, one number a step, or a function of the step.
+        loss: L(f, y) of one point, from `dynamics` or any JAX-differentiable function.
+        batches: the points of each step, (steps,) or (steps, B), e.g. from `dynamics.minibatches`; all points unless given.
+        reduction: a batch's loss is the "sum" over its points, or their "mean".
+        record: keep every so many steps, or just these steps in increasing order (0: before training).
+        x_test: points to look at but not to train on.
+        scalars: values of initial scalars that the program leaves open.
+
+    Raises:
+        InvalidProgram: a shape, an index or a number that has no meaning, or a tensor that cannot be trained as the network says.
+    """
+    data, target = points_of(network, x), jnp.asarray(y)
+    points = count(data)
+    if target.shape[:1] != (points,):
+        raise InvalidProgram(f"[shape] y has shape {target.shape}, but x has {points} points. Give every point its target.")
+    batch, eta, keep = batch_indices(batches, steps, points), schedule(rate, steps), _recorded(record, steps)
+    rates = {name: r for name, r in unit_rates(network, n).items() if r != 0.0}
+    factor = 1.0 if reduction == "sum" else 1.0 / (points if batch is None else batch.shape[1])
+
+    def value(moving: Params, xb: Points, yb: Array) -> Array:
+        return factor * total(loss, apply(network, {**params, **moving}, n, xb, scalars), yb)
+
+    def step(t: Array, state: tuple[Params, Params]) -> tuple[Params, Params]:
+        theta, q = state
+        chosen = (data, target) if batch is None else jax.tree.map(lambda a: a[batch[t]], (data, target))
+        g = jax.grad(value)(theta, *chosen)
+        q = {name: momentum * q[name] + r * g[name] for name, r in rates.items()}
+        return {name: theta[name] - eta[t] * q[name] for name in rates}, q
+
+    def outputs(theta: Params) -> tuple[Array, Array]:
+        whole = {**params, **theta}
+        seen = _look(network, whole, n, data, scalars)
+        return seen, seen[:0] if x_test is None else _look(network, whole, n, points_of(network, x_test), scalars)
+
+    def stretch(state: tuple[Params, Params], bounds: tuple[Array, Array]) -> tuple[tuple[Params, Params], tuple[Array, Array]]:
+        state = jax.lax.fori_loop(*bounds, step, state)
+        return state, outputs(state[0])
+
+    theta = {name: jnp.asarray(params[name]) for name in rates}
+    start = (theta, jax.tree.map(jnp.zeros_like, theta))
+    ends = jnp.asarray(keep)
+    begins = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
+    (theta, q), (seen, tested) = jax.lax.scan(stretch, start, (begins, ends))
+    theta, _ = jax.lax.fori_loop(ends[-1], jnp.asarray(steps, ends.dtype), step, (theta, q))
+    return Path(ends, seen, tested, {**params, **theta})
+
+
+@double
+def train_seeds(
+    network: Network, keys: Array, n: int, x: Inputs, y: ArrayLike, *, together: int = 1, **settings: object
+) -> tuple[Array, Array, Array]:
+    """`train` from a fresh `sample` for every key: the times (R,), outputs on train points (seeds, R, N, ..) and on test points (seeds, R, M, ..).
+
+    Seeds run one after another, or `together` at a time: memory holds the tensors of so many networks, and never those of all.
+    """
+    data = points_of(network, x)
+    dims = {name: a.shape[-1] for name, a in data.items()}
+
+    def one(key: Array) -> tuple[Array, Array, Array]:
+        path = train(network, sample(network, key, n, dims), n, data, y, **settings)  # type: ignore[arg-type]
+        return path.time, path.train, path.test
+
+    times, seen, tested = jax.jit(lambda k: jax.lax.map(one, k, batch_size=together))(keys)
+    return times[0], seen, tested
+
+
+def _look(network: Network, params: Params, n: int, data: Points, scalars: Scalars | None) -> Array:
+    """f at all points, so many at a time that their vectors fit."""
+    at_once = max(1, BUDGET // size_of_point(network, n))
+    if count(data) <= at_once:
+        return apply(network, params, n, data, scalars)
+    return jax.lax.map(lambda xi: apply(network, params, n, xi, scalars), data, batch_size=at_once)
+
+
+def _recorded(record: int | Sequence[int], steps: int) -> tuple[int, ...]:
+    keep = tuple(range(0, steps + 1, record)) if isinstance(record, int) and record > 0 else record
+    if isinstance(keep, int) or not keep or list(keep) != sorted(set(keep)) or not 0 <= keep[0] <= keep[-1] <= steps:
+        raise InvalidProgram(f"[record] {record} says no steps between 0 and {steps} in increasing order. Give a positive number, or such steps.")
+    return tuple(keep)
