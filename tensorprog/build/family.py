@@ -83,11 +83,11 @@ class Family(ABC):
         return self.along(lambda e: Gather(e, axis, into, taken), union(rest, (Axis(into, len(taken)),)))
 
     def shift(self, axis: str, by: int, padding: Padding = "zero") -> Self:
-        """out[i] = self[i + by]; beyond the ends 0, or the other end for padding "circular"."""
+        """out[i] = self[i - by], as numpy.roll; what comes from beyond the ends is 0, or the other end for padding "circular"."""
         size = self.size(axis)
         if padding == "circular":
-            return self.gather(axis, [(i + by) % size for i in range(size)])
-        return self.gather(axis, [i + by if 0 <= i + by < size else -1 for i in range(size)])
+            return self.gather(axis, [(i - by) % size for i in range(size)])
+        return self.gather(axis, [i - by if 0 <= i - by < size else -1 for i in range(size)])
 
     def rename(self, **names: str) -> Self:
         """x.rename(token="source"): the same family over an axis of another name."""
