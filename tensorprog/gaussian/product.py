@@ -41,6 +41,11 @@ def degree(f: Factor) -> int:
     return RAMPS[f.fn.name] if f.fn.name in RAMPS else int(f.fn.constants[0])
 
 
+def ramp(k: int) -> Fn:
+    """r_k(x) = max(x, 0)^k, under its own name where it has one."""
+    return next((fn(name) for name, known in RAMPS.items() if known == k), None) or fn("ramp", k)
+
+
 def is_atom(fn: Fn) -> bool:
     return fn.body is None and fn.name in ATOMS and sum(fn.order) == 0
 
@@ -165,5 +170,5 @@ def normal(product: Product) -> tuple[float, Product]:
         if (-1 in degrees and total + sum(degrees) > -1) or (-1 not in degrees and len({s for _, s in found}) > 1):
             return 0.0, ()
         coefficient *= sign**total
-        rest.append(Factor(fn("ramp", sum(degrees) + total), coord, sign))
+        rest.append(Factor(ramp(sum(degrees) + total), coord, sign))
     return coefficient, (*rest, *(Power(i, d) for i, d in powers.items() if d))

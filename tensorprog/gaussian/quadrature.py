@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from tensorprog.gaussian.integrand import coordinates, evaluate, kinks
-from tensorprog.gaussian.law import Law, is_zero, ratio, root
+from tensorprog.gaussian.law import ROUNDING, Law, is_zero, ratio, root
 from tensorprog.gaussian.problem import Estimate, Power, Scalars, Strategy
 from tensorprog.gaussian.product import Product
 from tensorprog.gaussian.rules import HALF_WIDTH, Rule, gauss_hermite, gauss_legendre, trapezoid
@@ -84,7 +84,7 @@ def cholesky(cov: Sequence[Sequence[Scalars]]) -> tuple[tuple[Array, ...], ...]:
     factor: list[list[Array]] = [[] for _ in range(n)]
     left = [jnp.asarray(cov[i][i], dtype=float) for i in range(n)]  # variance of i not yet explained
     for k in range(n):
-        pivot = root(jnp.where(left[k] > 8 * jnp.finfo(left[k].dtype).eps * cov[k][k], left[k], 0.0))
+        pivot = root(jnp.where(left[k] > ROUNDING * jnp.finfo(left[k].dtype).eps * cov[k][k], left[k], 0.0))
         factor[k].append(pivot)
         for i in range(k + 1, n):
             bound = root(left[i])

@@ -68,7 +68,7 @@ TABLE: dict[str, Row] = {
     "step": Row(lambda J, x: J.where(x > 0, 1.0, 0.0), lambda x: _call("delta", x), G.POLYNOMIAL, 0, (0.0,), lambda x: _call("ramp", x, 0.0)),
     "delta": Row(lambda J, x: J.zeros_like(x), None, G.DISTRIBUTION, 1, (0.0,), lambda x: _call("ramp", x, -1.0)),
     "ramp": Row(
-        lambda J, x, k: J.where(x > 0, J.maximum(x, 0.0) ** k, 0.0) if k >= 0 else J.zeros_like(x),
+        lambda J, x, k: J.where(x > 0, J.maximum(x, 0.0) ** k if k else 1.0, 0.0) if k >= 0 else J.zeros_like(x),
         _ramp_derivative, G.PSEUDO_LIPSCHITZ, 0, (0.0,), constants=("power",),
     ),
     "leaky_relu": Row(
@@ -85,7 +85,7 @@ TABLE: dict[str, Row] = {
     ),
     "sign": Row(
         lambda J, x: J.sign(x), lambda x: mul(number(2), _call("delta", x)), G.POLYNOMIAL, -1, (0.0,),
-        lambda x: add(mul(number(2), _call("ramp", x, 0.0)), number(-1)),
+        lambda x: add(_call("ramp", x, 0.0), mul(number(-1), _call("ramp", mul(number(-1), x), 0.0))),  # 0 at 0
     ),
     "erf": Row(lambda J, x: J.erf(x), lambda x: mul(number(2 / sqrt(pi)), _call("gaussian", x)), parity=-1),
     "gaussian": Row(lambda J, x: J.exp(-x * x), lambda x: mul(number(-2), x, _call("gaussian", x)), parity=1),

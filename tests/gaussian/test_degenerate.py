@@ -1,0 +1,159 @@
+"""Equal, opposite and zero inputs; extreme variances; derivatives there; single precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tensorprog.gaussian import Factor, Power, Strategy, expect
+from tensorprog.language.nonlin import fn
+from tests.gaussian.reference import QUADRATURE, SERIES, pair
+
+CENTRED = [0.0, 0.0]
+WAYS = {"closed": Strategy(), "quadrature": QUADRATURE, "series": SERIES}
+# E f(u) f(u) and E f(u) f(-u) at variance a = 1.7.
+A = 1.7
+DIAGONAL = {
+    "relu": (A / 2, 0.0),
+    "step": (0.5, 0.0),
+    "abs": (A, A),
+    "sign": (1.0, -1.0),
+    "erf": (2 / np.pi * np.arcsin(2 * A / (1 + 2 * A)), -2 / np.pi * np.arcsin(2 * A / (1 + 2 * A))),
+    "sin": ((1 - np.exp(-2 * A)) / 2, -(1 - np.exp(-2 * A)) / 2),
+    "identity": (A, -A),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_equal_and_opposite_inputs(name: str, way: str) -> None:
+    f = fn(name)
+    product = [Factor(f, 0), Factor(f, 1)]
+    equal, opposite = DIAGONAL[name]
+    # Within 16 units of rounding of the edge, on both sides of it: what a kernel's own rounding makes of equal inputs.
+    for nudge in (0.0, 1e-15, -1e-15, 3e-15, -3e-15):
+        c = A * (1 + nudge)
+        assert expect(product, CENTRED, pair(A, A, c), WAYS[way]).value == pytest.approx(equal, rel=2e-14)
+        assert expect(product, CENTRED, pair(A, A, -c), WAYS[way]).value == pytest.approx(opposite, rel=2e-14, abs=2e-14)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "at_zero"), [("relu", 0.0), ("step", 0.0), ("sign", 0.0), ("cos", 1.0), ("sigmoid", 0.5), ("gelu", 0.0)])
+def test_zero_inputs(name: str, at_zero: float, way: str) -> None:
+    f = fn(name)
+    one = expect([Factor(f, 0)], [0.0], pair(1.7, 0.0, 0.0), WAYS[way]).value.item()
+    for a, b, value in ((0.0, 0.0, at_zero**2), (1.7, 0.0, one * at_zero), (0.0, 1.7, one * at_zero)):
+        zero = jnp.asarray(0.0)
+        found = expect([Factor(f, 0), Factor(f, 1)], CENTRED, pair(zero + a, zero + b, zero), WAYS[way]).value
+        assert found == pytest.approx(value, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", ["relu", "step", "abs"])
+@pytest.mark.parametrize("angle", [1e-7, 1e-5, 1e-3, np.pi - 1e-3, np.pi - 1e-5])
+def test_nearly_equal_and_opposite_inputs(name: str, angle: float) -> None:
+    """rho = cos(angle) is rounded: 1e-16 in rho is 1e-16/angle in the angle, which the step kernel shows to first order."""
+    f = fn(name)
+    product = [Factor(f, 0), Factor(f, 1)]
+    exact = {
+        "relu": (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi),
+        "step": (np.pi - angle) / (2 * np.pi),
+        "abs": 2 * (np.sin(angle) + (np.pi / 2 - angle) * np.cos(angle)) / np.pi,
+    }[name]
+    for strategy in (Strategy(), QUADRATURE):
+        found = expect(product, CENTRED, pair(1.0, 1.0, np.cos(angle)), strategy).value
+        assert found == pytest.approx(exact, abs=1e-15 / np.sin(angle) + 1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_extreme_variances(scale: float) -> None:
+    for name, power in (("relu", 1), ("step", 0), ("sign", 0)):
+        f = fn(name)
+        product = [Factor(f, 0), Factor(f, 1)]
+        unit = expect(product, CENTRED, pair(1.3, 0.7, 0.4)).value
+        found = expect(product, CENTRED, pair(1.3 * scale, 0.7 * scale, 0.4 * scale)).value
+        np.testing.assert_allclose(found / scale**power, unit, rtol=1e-13)
+    erf = expect([Factor(fn("erf"), 0), Factor(fn("erf"), 1)], CENTRED, pair(1.3 * scale, 0.7 * scale, 0.4 * scale)).value
+    sign = expect([Factor(fn("sign"), 0), Factor(fn("sign"), 1)], CENTRED, pair(1.3, 0.7, 0.4)).value
+    expected = 4 / np.pi * 0.4 * scale if scale < 1 else sign  # erf is linear near 0, a sign far from it
+    np.testing.assert_allclose(erf, expected, rtol=1e-12)
+
+
+def derivative_cases() -> list[tuple[str, str]]:
+    return [(name, way) for name in ("relu", "erf", "gelu", "sin", "tanh", "abs") for way in WAYS if not (name == "tanh" and way == "closed")]
+
+
+@pytest.mark.parametrize(("name", "way"), derivative_cases())
+def test_derivatives(name: str, way: str) -> None:
+    """Price's theorem: d/dc E f(u) f(v) = E f'(u) f'(v); d/da = E f''(u) f(v) / 2, here by finite differences."""
+    f = fn(name)
+
+    def kernel(a, b, c):
+        return expect([Factor(f, 0), Factor(f, 1)], CENTRED, pair(a, b, c), WAYS[way]).value
+
+    at = (1.3, 0.7, 0.4)
+    gradient = jax.jit(jax.grad(kernel, (0, 1, 2)))(*at)
+    h = 1e-5
+    for i, g in enumerate(gradient):
+        up, down = ([x + s * h * (i == j) for j, x in enumerate(at)] for s in (1, -1))
+        assert g == pytest.approx(float(kernel(*up) - kernel(*down)) / (2 * h), abs=1e-8)  # h^2 and rounding / h
+
+
+@pytest.mark.parametrize("way", ["closed", "quadrature"])
+@pytest.mark.parametrize("name", ["relu", "erf", "step", "gelu"])
+@pytest.mark.parametrize(("a", "b", "c"), [(1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0 + 2e-16)])
+def test_derivatives_are_finite_at_degenerate_points(name: str, way: str, a: float, b: float, c: float) -> None:
+    f = fn(name)
+    gradient = jax.grad(lambda *x: expect([Factor(f, 0), Factor(f, 1)], CENTRED, pair(*x), WAYS[way]).value, (0, 1, 2))(a, b, c)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("name", "slope"), [("relu", "step"), ("erf", "gaussian")])
+def test_derivative_in_the_covariance_on_the_diagonal(name: str, slope: str) -> None:
+    factor = 4 / np.pi if name == "erf" else 1.0
+    found = jax.grad(lambda c: expect([Factor(fn(name), 0), Factor(fn(name), 1)], CENTRED, pair(1.3, 1.3, c)).value)(1.3)
+    assert found == pytest.approx(factor * float(expect([Factor(fn(slope), 0), Factor(fn(slope), 1)], CENTRED, pair(1.3, 1.3, 1.3)).value), rel=1e-13)
+
+
+def test_a_jump_moves_with_the_mean() -> None:
+    """d/dm P(u > 0) is the density: it comes from the edge of a panel alone."""
+    found = jax.grad(lambda m: expect([Factor(fn("step"), 0)], [m], pair(1.0, 1.0, 0.0), QUADRATURE).value)(0.3)
+    assert found == pytest.approx(np.exp(-0.045) / np.sqrt(2 * np.pi), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["relu", "erf", "tanh", "step"])
+@pytest.mark.parametrize("way", WAYS)
+def test_single_precision(name: str, way: str) -> None:
+    f = fn(name)
+    single = [jnp.float32(x) for x in (1.3, 1.3, 1.3)]
+    with jax.enable_x64(False):
+        found = expect([Factor(f, 0), Factor(f, 1)], CENTRED, pair(*single), WAYS[way]).value
+    assert found.dtype == jnp.float32
+    exact = expect([Factor(f, 0), Factor(f, 0)], [0.0], pair(1.3, 1.3, 1.3)).value
+    assert found == pytest.approx(float(exact), rel=5e-6)
+
+
+@pytest.mark.parametrize("c", [0.3, 1.0, -1.0])
+def test_three_dimensions_with_duplicates(c: float) -> None:
+    """u_1 = +-u_0: the third variable keeps its correlation with both."""
+    rows = ((1.0, c, 0.5), (c, 1.0, 0.5 * c), (0.5, 0.5 * c, 1.0))
+    if c == 0.3:
+        rows = ((1.0, c, 0.5), (c, 1.0, 0.5), (0.5, 0.5, 1.0))
+    product = [Factor(fn("tanh"), 0), Factor(fn("tanh"), 1), Factor(fn("cos"), 2)]
+    found = expect(product, [0.0] * 3, lambda i, j: rows[i][j])
+    assert found.method == "quadrature"
+    if abs(c) == 1.0:
+        two = expect([Factor(fn("tanh"), 0), Factor(fn("tanh"), 0), Factor(fn("cos"), 1)], CENTRED, pair(1.0, 1.0, 0.5))
+        np.testing.assert_allclose(found.value, c * two.value, rtol=1e-9)
+    else:
+        sampled = expect(product, [0.0] * 3, lambda i, j: rows[i][j], Strategy(max_dimension=0))
+        assert abs(found.value - sampled.value) < 4 * sampled.error
+
+
+def test_powers_beside_functions_cost_no_dimension() -> None:
+    """E u_1 u_2 tanh(u_0): six coordinates of which one is in a function is one dimension. Stein: E u tanh(v) = c E tanh'(v)."""
+    found = expect([Power(1, 1), Factor(fn("tanh"), 0)], CENTRED, pair(1.3, 0.7, 0.4), Strategy(max_dimension=1))
+    x = np.linspace(-12, 12, 4001)
+    w = np.exp(-0.5 * x * x)
+    slope = ((1 - np.tanh(np.sqrt(1.3) * x) ** 2) * w).sum() / w.sum()
+    assert found.method == "quadrature" or found.method == "series"
+    assert found.value == pytest.approx(0.4 * slope, rel=1e-12)
