@@ -1,0 +1,232 @@
+"""Figures of studies: convergence in width, training beside the kernel, kernels as heat maps, contributions of parameters.
+
+Every function returns a matplotlib Figure of its own (no pyplot, no global state): `figure.savefig("x.png")`, or show it in a notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from numpy.typing import ArrayLike
+
+from tensorprog.study.fit import interval
+
+if TYPE_CHECKING:
+    from tensorprog.study.convergence import Curve, Study
+    from tensorprog.study.training import Following
+
+INK, FAINT, GRID = "#1c2530", "#7b8794", "#e3e7ec"
+COLORS = ("#2b6cb0", "#d1495b", "#2e8b6f", "#b7791f", "#6b4fa0", "#4a5568")  # told apart also in grey and by the colour-blind
+MARKERS = ("o", "s", "^", "D", "v", "P")
+KERNEL = LinearSegmentedColormap.from_list("kernel", ["#2b6cb0", "#f7f9fb", "#d1495b"])
+SEQUENTIAL = LinearSegmentedColormap.from_list("kernel_positive", ["#f7f9fb", "#8fb8dd", "#2b6cb0", "#16325c"])
+
+
+def convergence(study: Study) -> Figure:
+    """Relative error against width: one line a quantity with bootstrap intervals, its fit, every seed behind, and a guide of slope -1/2."""
+    fig, ax = _canvas(6.4, 4.6)
+    widths = np.array(study.widths, dtype=float)
+    for i, curve in enumerate(study.curves):
+        _curve(ax, curve, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], 1.0 + 0.05 * (i - (len(study.curves) - 1) / 2))
+    lowest = min(c.rms[0] for c in study.curves)
+    guide = 0.55 * lowest * np.sqrt(widths[0] / widths)
+    ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
+    ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
+    _log_widths(ax, study.widths)
+    _log_percent(ax)
+    _title(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
+    ax.set_ylabel("relative error of the kernel" if {c.quantity for c in study.curves} <= {"nngp", "ntk"} else "relative error")
+    _legend(ax)
+    return fig
+
+
+def training(following: Following) -> Figure:
+    """Three panels: the training loss and test outputs of one network beside its kernel's, and the gap to the kernel by width."""
+    fig = Figure(figsize=(11.5, 3.9), layout="constrained")
+    left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1.1, 1))
+    for ax in (left, middle, right):
+        _dress(ax)
+    _losses(left, following)
+    _outputs(middle, following)
+    _gaps(right, following)
+    return fig
+
+
+def kernels(matrices: Mapping[str, ArrayLike], labels: Sequence[object] | None = None) -> Figure:
+    """Heat maps side by side. `labels`, one a point: boundaries are drawn between runs of equal labels, so sort the points by class."""
+    fig = Figure(figsize=(0.6 + 3.7 * len(matrices), 3.9), layout="constrained")
+    for ax, (title, matrix) in zip(np.atleast_1d(fig.subplots(1, len(matrices))), matrices.items(), strict=True):
+        k = np.asarray(matrix, dtype=float)
+        low, high = float(k.min()), float(k.max())
+        signed = low < -1e-12 * abs(high)
+        norm = TwoSlopeNorm(0.0, min(low, -1e-12), max(high, 1e-12)) if signed else None
+        image = ax.imshow(k, cmap=KERNEL if signed else SEQUENTIAL, norm=norm, interpolation="nearest")
+        _boundaries(ax, labels, len(k))
+        ax.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold", pad=8)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0, labelsize=8.5, labelcolor=FAINT)
+        bar = fig.colorbar(image, ax=ax, shrink=0.85, pad=0.02)
+        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+        bar.ax.tick_params(length=0, labelsize=8, labelcolor=FAINT)
+    return fig
+
+
+def contributions(by_parameter: Mapping[str, ArrayLike], title: str = "Which parameter contributes what to the NTK") -> Figure:
+    """A bar a trained tensor: its part of the mean of the NTK's diagonal."""
+    names = list(by_parameter)
+    parts = np.array([np.mean(np.diagonal(np.atleast_2d(np.asarray(k, dtype=float)))) for k in by_parameter.values()])
+    total = parts.sum() or 1.0
+    fig, ax = _canvas(6.4, 1.1 + 0.36 * len(names))
+    at = np.arange(len(names))[::-1]
+    ax.barh(at, parts, height=0.66, color=[COLORS[0] if p > 0 else GRID for p in parts])
+    for y, part in zip(at, parts, strict=True):
+        ax.annotate(f"{part:.3g}   {part / total:.0%}", (max(part, 0.0), y), (5, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
+    ax.set_yticks(at, names)
+    ax.set_xlim(0, 1.22 * max(parts.max(), 1e-300))
+    ax.grid(visible=False, axis="y")
+    ax.xaxis.set_major_locator(NullLocator())
+    ax.spines["bottom"].set_visible(False)
+    _title(ax, title, f"mean over points of K(x, x) = {total:.4g}")
+    return fig
+
+
+# Panels.
+
+
+def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> None:
+    widths = np.array(curve.widths, dtype=float)
+    low, high = interval(curve.errors)
+    spread = np.random.default_rng(0).uniform(-0.06, 0.06, curve.errors.shape)
+    ax.scatter(shift * widths[:, None] * np.exp(spread), curve.errors, s=5, color=color, alpha=0.16, linewidths=0, zorder=2)
+    x = np.log(widths)
+    fitted = np.exp(np.log(curve.rms).mean() + curve.slope.value * (x - x.mean()))
+    ax.plot(widths, fitted, color=color, lw=1.4, alpha=0.85, zorder=3)
+    label = f"{curve.quantity.upper() if curve.quantity in ('nngp', 'ntk') else curve.quantity}"
+    label += f"   slope {curve.slope.value:.2f}  [{curve.slope.low:.2f}, {curve.slope.high:.2f}]".replace("-", "\N{MINUS SIGN}")
+    ax.errorbar(
+        shift * widths, curve.rms, np.maximum([curve.rms - low, high - curve.rms], 0.0), fmt=marker, color=color, ms=6.5, mec="white", mew=0.9,
+        elinewidth=1.4, capsize=3, label=label, zorder=4,
+    )
+
+
+def _losses(ax: Axes, f: Following) -> None:
+    for i, r in enumerate(f.runs):
+        color = _by_width(i, len(f.runs))
+        ax.plot(r.kernel_loss[0] / r.kernel_loss[0, 0], color=color, lw=3.6, alpha=0.3, solid_capstyle="round")
+        ax.plot(r.loss[0] / r.loss[0, 0], color=color, lw=1.3, label=f"n = {r.width}")
+    ax.axhline(f.level, color=FAINT, lw=1, ls=(0, (5, 3)), zorder=0)
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right", "fontsize": 8.5, "color": FAINT}
+    ax.annotate(f"{f.level:.0%}", (1, f.level), (-2, 3), **place)
+    _log_percent(ax)
+    ax.set_xlabel("step")
+    _title(ax, "Training loss, relative to its start", "thin: network; broad: its kernel, from the same $f_0$")
+    _legend(ax)
+
+
+def _outputs(ax: Axes, f: Following) -> None:
+    run = f.runs[-1]
+    network, kernel = (a[0].reshape(a.shape[1], -1) for a in (run.test, run.kernel_test))
+    shown = _spread(kernel[-1], 9)
+    for i, point in enumerate(shown):
+        color = SEQUENTIAL(0.35 + 0.6 * i / max(len(shown) - 1, 1))
+        ax.plot(kernel[:, point], color=color, lw=3.6, alpha=0.3, solid_capstyle="round")
+        ax.plot(network[:, point], color=color, lw=1.3)
+    ax.axvline(run.stop[0], color=FAINT, lw=1, ls=(0, (5, 3)), zorder=0)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+    place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom", "fontsize": 8.5, "color": FAINT, "bbox": box}
+    ax.annotate(f"kernel's loss at {f.level:.0%}", (run.stop[0], 0), (4, 3), **place)
+    ax.set_xlabel("step")
+    _title(ax, f"Outputs at {len(shown)} test points, n = {run.width}", "thin: network; broad: its kernel")
+
+
+def _gaps(ax: Axes, f: Following) -> None:
+    widths = np.array(f.widths, dtype=float)
+    for i, r in enumerate(f.runs):
+        ax.scatter(np.full(len(r.gap), widths[i]), r.gap, s=14, color=_by_width(i, len(f.runs)), alpha=0.35, linewidths=0, zorder=2)
+    ax.plot(widths, f.gaps, color=INK, lw=1.4, zorder=3)
+    ax.scatter(widths, f.gaps, s=46, color=[_by_width(i, len(f.runs)) for i in range(len(widths))], edgecolors="white", linewidths=0.9, zorder=4)
+    for n, gap in zip(widths, f.gaps, strict=True):
+        ax.annotate(f"{gap:.1%}", (n, gap), (6, 5), textcoords="offset points", fontsize=8.5, color=INK)
+    guide = 0.6 * min(f.gaps[0], f.gaps[-1] * np.sqrt(widths[-1] / widths[0])) * np.sqrt(widths[0] / widths)
+    ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
+    ax.annotate(r"$n^{-1/2}$", (widths[-1], guide[-1]), (-2, -10), textcoords="offset points", color=FAINT, ha="right")
+    _log_widths(ax, f.widths)
+    _log_percent(ax)
+    _title(ax, "Gap to the kernel at test points", r"$|f_t - f_t^K|\,/\,|f_t^K - f_0|$ at the dashed step; dots: seeds")
+
+
+# Dress.
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    fig = Figure(figsize=(width, height), layout="constrained")
+    ax = fig.subplots()
+    _dress(ax)
+    return fig, ax
+
+
+def _dress(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
+    ax.tick_params(which="both", color=FAINT, labelcolor=INK, labelsize=9)
+    ax.grid(visible=True, which="major", color=GRID, lw=0.8)
+    ax.set_axisbelow(True)
+    ax.xaxis.label.set(color=INK, fontsize=10)
+    ax.yaxis.label.set(color=INK, fontsize=10)
+
+
+def _title(ax: Axes, title: str, below: str) -> None:
+    ax.set_title(title + "\n", loc="left", fontsize=11, color=INK, fontweight="bold")
+    ax.annotate(below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9, color=FAINT)
+
+
+def _legend(ax: Axes) -> None:
+    ax.legend(loc="upper right", frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=INK)
+
+
+def _log_percent(ax: Axes) -> None:
+    """A logarithmic error axis with ticks 1, 2, 5 times a power of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+
+
+def _log_widths(ax: Axes, widths: Sequence[int]) -> None:
+    """A tick at every measured width."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(list(widths)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([str(n) for n in widths])
+    ax.set_xlim(widths[0] / 1.4, widths[-1] * 1.4)
+    ax.set_xlabel("width n")
+
+
+def _by_width(i: int, count: int) -> Any:
+    """Darker is wider."""
+    return SEQUENTIAL(0.35 + 0.6 * i / max(count - 1, 1))
+
+
+def _spread(values: Any, count: int) -> list[int]:
+    """Indices of `count` values from the smallest to the largest."""
+    order = np.argsort(values)
+    return [int(i) for i in order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]]
+
+
+def _boundaries(ax: Axes, labels: Sequence[object] | None, n: int) -> None:
+    """White lines between runs of equal labels, and one tick a run."""
+    if labels is None:
+        return
+    starts = [i for i in range(n) if i == 0 or labels[i] != labels[i - 1]]
+    for i in starts[1:]:
+        ax.axhline(i - 0.5, color="white", lw=1)
+        ax.axvline(i - 0.5, color="white", lw=1)
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*starts[1:], n], strict=True)]
+    ax.set_xticks(middles, [str(labels[i]) for i in starts])
+    ax.set_yticks(middles, [str(labels[i]) for i in starts])
