@@ -27,7 +27,7 @@ class Finding:
     def __str__(self) -> str:
         place = f"line {self.line}" if self.column is None else f"line {self.line}, column {self.column}"
         quoted = self.text if len(self.text) <= MAX_QUOTED else self.text[: MAX_QUOTED - 4] + " ..."
-        return f"{place}: {quoted}: [{self.rule}] {self.finding}. {self.way_out}."
+        return f"{place}: {quoted}: [{self.rule}] {self.finding}. {self.way_out}{'' if self.way_out.endswith('?') else '.'}"
 
 
 def message(findings: Iterable[Finding]) -> str:

@@ -103,19 +103,19 @@ def _why_not(p: Program, matrices: tuple[str, ...], special: frozenset[str]) -> 
     parity = parities(p, special)
     for matrix in matrices:
         uses = [i for i in p.body if isinstance(i, MatMul) and i.matrix == matrix]
-        failed = [_mixed(uses, parity, forward) for forward in (uses[0].transpose, not uses[0].transpose)]
+        failed = [_mixed(uses, parity, forward, special) for forward in (uses[0].transpose, not uses[0].transpose)]
         if all(failed):
             return failed[0]
     return None
 
 
-def _mixed(uses: list[MatMul], parity: Mapping[str, Parity], forward: bool) -> str | None:
+def _mixed(uses: list[MatMul], parity: Mapping[str, Parity], forward: bool, special: frozenset[str]) -> str | None:
     """A use that breaks the rule, when `forward` is the direction that is free of the special vectors."""
     for i in uses:
         wanted = INDEPENDENT if i.transpose == forward else ODD
         if parity[i.arg] is not wanted:
             name = f"{i.matrix}^T" if i.transpose else i.matrix
-            return f"{name} multiplies {i.arg}, which is not {'independent of' if wanted is INDEPENDENT else 'odd in'} the special vectors"
+            return f"{name} multiplies {i.arg}, which is not {'independent of' if wanted is INDEPENDENT else 'odd in'} {', '.join(sorted(special))}"
     return None
 
 

@@ -250,19 +250,19 @@ def numbers(line: Line, opening: str, closing: str) -> list[float]:
 def _constants(line: Line, word: Word) -> Tensor:
     """tensor[token 2, source 2](1, 0, 0, 1), onehot[token 4](2), eye[token, source 4]."""
     line.expect("[")
-    axes = [line.name("an axis")]
-    if word.text == "eye":
-        line.expect(",")
+    axes: list[str] = []
+    shape: list[int] = []
+    while not line.sees("]"):
         axes.append(line.name("an axis"))
-        size = _size(line)
-        line.allowance.spend(_product([size, size], word.column), word.column)
-        line.expect("]")
-        return identity(axes[0], axes[1], size)
-    shape = [_size(line)]
-    while line.skip(","):
-        axes.append(line.name("an axis"))
-        shape.append(_size(line))
+        shape += [] if word.text == "eye" and len(axes) == 1 else [_size(line)]
+        if not line.skip(","):
+            break
     line.expect("]")
+    if len(axes) != {"eye": 2, "onehot": 1}.get(word.text, len(axes)):
+        raise Fault(word.column, f"{word.text} has {len(axes)} axes", "Write onehot[token 4](2), or eye[token, source 4]")
+    if word.text == "eye":
+        line.allowance.spend(_entries([*shape, *shape], word.column), word.column)
+        return identity(axes[0], axes[1], shape[0])
     if word.text == "tensor":
         return Tensor(tuple(axes), tuple(shape), tuple(numbers(line, "(", ")")))
     line.expect("(")
@@ -272,7 +272,7 @@ def _constants(line: Line, word: Word) -> Tensor:
     return e
 
 
-def _product(sizes: list[int], column: int) -> int:
+def _entries(sizes: list[int], column: int) -> int:
     entries = sizes[0] * sizes[1]
     if entries > MAX_ENTRIES:
         raise Fault(column, f"the table has {entries} entries; at most {MAX_ENTRIES} are allowed", "Use smaller axes", "axis")

@@ -65,7 +65,7 @@ def known(name: str, there: Sequence[str] | Mapping[str, object] | set[str], wha
         yield "name", f"{name} is defined below, on line {scope.later[name]}", "Move that line up; a program has no cycles"
         return
     close = get_close_matches(name, list(there), 1)
-    way_out = f"Did you mean {close[0]}" if close else f"Define it above, or use {_one_of(there)}" if there else "Define it above"
+    way_out = f"Did you mean {close[0]}?" if close else f"Define it above, or use {_one_of(there)}" if there else "Define it above"
     yield "name", f"there is no {what} called {name}", way_out
 
 

@@ -76,7 +76,7 @@ def _product(factors: tuple[Expr, ...], orders: Mapping[str, float]) -> float:
 
 
 def collected(e: Expr) -> Expr:
-    """The expression with like terms of its sums added, so that a - a is 0."""
+    """The expression with like terms of its sums added and factors in one order, so that a b - b a is 0."""
     match e:
         case Add(terms):
             coefficient: Counter[Expr] = Counter()
@@ -85,7 +85,7 @@ def collected(e: Expr) -> Expr:
                 coefficient[rest] += c  # pyright: ignore[reportArgumentType]
             return add(*(mul(Number(c), rest) for rest, c in coefficient.items()))
         case Mul(factors):
-            return mul(*map(collected, factors))
+            return mul(*sorted(map(collected, factors), key=repr))
         case Power(base, exponent):
             return Power(collected(base), exponent)
         case Apply(_, args):

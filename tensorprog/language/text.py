@@ -297,7 +297,18 @@ def _one_of(words: Line, a: A, b: B) -> A | B:
 
 
 def _over(words: Line) -> tuple[str, ...]:
-    return _names(words) if words.skip("over") else ()
+    """over token, time; a sigma that follows is no axis."""
+    if not words.skip("over"):
+        return ()
+    axes = [words.name("an axis")]
+    while words.sees(",") and not (words.sees("sigma", k=1) and _is_number(words, 2)):
+        words.expect(",")
+        axes.append(words.name("an axis"))
+    return tuple(axes)
+
+
+def _is_number(words: Line, k: int) -> bool:
+    return words.peek(k).kind == "number" or words.sees("-", "inf", "nan", k=k)
 
 
 def _names(words: Line) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def _problems(source: Program | Network, listed: Sequence[Item], numbers: Sequen
     scope = Scope(later={item.out: number for item, number in places if isinstance(item, MatMul | Nonlin | Moment)})
     sound: list[tuple[int, Covariance]] = []
     for item, number in zip(listed, numbers, strict=True):
-        said = list(_judge(item, scope, source))
+        said = list(dict.fromkeys(_judge(item, scope, source)))
         yield from (_finding(item, number, s) for s in said)
         if isinstance(item, Covariance) and not said:
             sound.append((number, item))
