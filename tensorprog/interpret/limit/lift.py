@@ -40,7 +40,7 @@ def lift(v: Variables, e: Expr, env: Mapping[str, Value]) -> Value:
         case Softmax(axis, arg):
             inner = lift(v, arg, env)
             assert isinstance(inner, S), "softmax of a vector"
-            return v.scalars.softmax(inner, axis)
+            return v.scalars.softmax(inner, axis) if axis in inner.idx else v.scalars.num(1 / v.sizes[axis])
         case _:
             assert_never(e)
 

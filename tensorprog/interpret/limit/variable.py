@@ -147,7 +147,7 @@ class Variables:
             key = (coef.node.id, coef.idx, tuple((u.factor.id, u.idx) for u in uses))
             before = collected.get(key)
             collected[key] = (number + (before[0] if before else 0.0), coef, uses)
-        kept = sorted((k, v) for k, v in ((k, v[0]) for k, v in collected.items()) if v != 0.0)  # type: ignore[type-var]
+        kept = sorted(((k, v[0]) for k, v in collected.items() if v[0] != 0.0), key=repr)  # an index is a name or a number
         final = tuple(Term(self.scalars.product([collected[k][1]], None, c), collected[k][2]) for k, c in kept)
         return self._intern(("poly", tuple(kept)), lambda i: _make_poly(i, final))
 
