@@ -23,7 +23,7 @@ from tensorprog.build.functions import (
     cos,
     erf,
     exp,
-    gaussian,
+    gauss,
     gelu,
     gelu_tanh,
     hermite,
@@ -86,7 +86,7 @@ LATER = {
 
 __all__ = [  # noqa: RUF022  # in the order in which one meets them
     "network", "program", "embedding", "readout", "matrix", "bias", "parameter", "initial", "gaussians", "scalar", "constant", "width",
-    "identity", "relu", "leaky_relu", "abrelu", "ramp", "step", "abs", "sign", "erf", "gaussian", "tanh", "sigmoid", "softplus", "gelu", "gelu_tanh",
+    "identity", "relu", "leaky_relu", "abrelu", "ramp", "step", "abs", "sign", "erf", "gauss", "tanh", "sigmoid", "softplus", "gelu", "gelu_tanh",
     "silu", "sin", "cos", "exp", "sqrt", "hermite", "nonlinearity",
     "moment", "softmax", "mix", "stack", "layernorm", "rmsnorm", "batchnorm", "attention", "conv", "taps",
     "Data", "Value", "Output", "Function", "Nonlinearity", "Network", "Program", "Training", "Width", "Growth",

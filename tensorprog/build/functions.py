@@ -55,9 +55,12 @@ def builtin(name: str, *constants: float) -> Function:
 
 
 identity, relu, step, abs_, sign = (builtin(name) for name in ("identity", "relu", "step", "abs", "sign"))
-erf, gaussian, tanh, sigmoid, softplus = (builtin(name) for name in ("erf", "gaussian", "tanh", "sigmoid", "softplus"))
+erf, gauss, tanh, sigmoid, softplus = (builtin(name) for name in ("erf", "gaussian", "tanh", "sigmoid", "softplus"))
 gelu, gelu_tanh, silu = (builtin(name) for name in ("gelu", "gelu_tanh", "silu"))
 sin, cos, exp = (builtin(name) for name in ("sin", "cos", "exp"))
+
+
+# gauss(x) = e^(-x^2) is "gaussian" in a program's text; that name belongs to the package tensorprog.gaussian.
 
 
 def leaky_relu(slope: float = 0.01) -> Function:
