@@ -107,7 +107,7 @@ def converge(
         seeds: Networks at each width.
         data: `digits`, or a .npz, .npy or .csv file.
         points: Use the first so many inputs.
-        output: Write the plot (.svg, .png, .pdf) or the errors (.npz, .csv) here.
+        output: Write the plot (.svg, .png, .pdf) or the errors (.npz, .json) here.
     """
     from tensorprog.cli import experiments
 
@@ -129,7 +129,7 @@ def train(
         classes: The two classes of the data to tell apart (targets -1 and +1); `none` takes the targets as they are.
         points: Training inputs.
         test: Test inputs.
-        output: Write the plot (.svg, .png, .pdf) or the trajectories (.npz) here.
+        output: Write the plot (.svg, .png, .pdf) or the trajectories (.json) here.
     """
     from tensorprog.cli import experiments
 
@@ -147,6 +147,6 @@ def demo(*architectures: str, output: Annotated[Path, Parameter(alias="-o")] = P
         output: The folder for the report and everything behind it; what it holds already is not computed again.
         quick: Small widths and few networks: seconds instead of minutes.
     """
-    from tensorprog.cli import experiments
+    from tensorprog.cli import demo as main_job
 
-    experiments.demo(architectures, output=output, quick=quick)
+    main_job.demo(architectures, output=output, quick=quick)

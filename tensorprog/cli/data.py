@@ -63,12 +63,14 @@ def digits() -> Data:
     return Data("digits", x, label[order].astype(np.float64))
 
 
-def two_classes(data: Data, first: int, second: int) -> Data:
+def two_classes(data: Data, first: float, second: float) -> Data:
     """The inputs of two classes, with targets -1 and +1."""
     if data.y is None:
         raise InvalidProgram(f"data: {data.name}: [data] has no targets. Add the array y.")
     rows = np.flatnonzero((data.y == first) | (data.y == second))
-    return Data(f"{data.name} {first} and {second}", data.x[rows], np.where(data.y[rows] == first, -1.0, 1.0))
+    if len(set(data.y[rows])) < 2:
+        raise InvalidProgram(f"data: {data.name}: [data] there are not both classes {first:g} and {second:g}. Choose two that there are.")
+    return Data(f"{data.name} {first:g} and {second:g}", data.x[rows], np.where(data.y[rows] == first, -1.0, 1.0))
 
 
 def arrange(data: Data, program: Program) -> Data:

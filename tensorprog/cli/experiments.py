@@ -122,8 +122,36 @@ def save_study(study: Study, path: Path) -> None:
 def train(
     name: str, options: Options, *, widths: str, seeds: int, source: str, classes: str, points: int, test: int, output: Path | None
 ) -> None:
-    raise NotImplementedError
+    """The table of gaps by width; the plot, or the trajectories, into a file."""
+    from tensorprog.study.training import follow
+
+    require_ending(output, *PICTURES, ".json")
+    chosen = widths_of(widths)
+    network = subject.network(name, options)
+    found = data.arrange(labelled(data.load(source), classes), network.program)
+    if points < 1 or test < 1 or points + test > len(found.x):
+        raise InvalidProgram(f"--points {points} and --test {test}: there are {len(found.x)} inputs. Ask for at least 1 each, and no more than there are.")
+    first, second = found[:points], found[points : points + test]
+    with screen.progress(f"training {network.name}") as progress:
+        followed = follow(network, first.x, first.y, second.x, chosen, seeds=seeds, dtype="float32", progress=progress)  # pyright: ignore[reportArgumentType]
+    screen.out.print(followed.table())
+    if output is None:
+        return
+    if output.suffix == ".json":
+        output.write_text(json.dumps(followed.to_dict()), encoding="utf-8")
+    else:
+        followed.plot().savefig(output)
+    screen.wrote(output)
 
 
-def demo(names: Sequence[str], *, output: Path, quick: bool) -> None:
-    raise NotImplementedError
+def labelled(found: data.Data, classes: str) -> data.Data:
+    """The inputs of two classes, or with `none` all of them with their own targets."""
+    if classes == "none":
+        if found.y is None:
+            raise InvalidProgram(f"data: {found.name}: [data] has no targets. Add the array y.")
+        return found
+    try:
+        first, second = map(float, classes.split(","))
+    except ValueError as error:
+        raise InvalidProgram(f"--classes takes two of them, 3,8, or none; got {classes!r}.") from error
+    return data.two_classes(found, first, second)
