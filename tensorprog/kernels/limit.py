@@ -6,6 +6,7 @@ vector p contributes var_p (m_p/N) sum E[Z^{dp} Z^{dp'}]; an embedding sigma_U^2
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from math import isqrt, prod
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
 
@@ -23,10 +25,11 @@ from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S, rename
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
-from tensorprog.kernels.precision import double
+from tensorprog.kernels.precision import double, traced
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
 from tensorprog.transform.backprop import Backprop, backprop
+from tensorprog.transform.flatten import without_deltas
 
 
 @partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter", "error"], meta_fields=["method"])
@@ -60,9 +63,12 @@ class Symbolic:
     order: tuple[str, ...]
 
 
-def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative") -> Symbolic:
+def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative", flat_steps: bool = False) -> Symbolic:
     """Read the network for x1 and x2 and write its kernels as symbolic scalars."""
     b = backprop(network)
+    if flat_steps:
+        warnings.warn("flat_steps: derivatives of steps count as 0, as in automatic differentiation; the NTK of the theorem differs", stacklevel=3)
+        b = replace(b, program=without_deltas(b.program))
     master = Master(b.program, matched=matched, dots=dots)
     k = _Contributions(network, b, master)
     order = (*b.outputs.values(), *map(primed, b.outputs.values()))
@@ -173,15 +179,18 @@ class Compiled:
                     tiles[i, j] = _mirrored(tiles[j, i])
                 else:
                     a, b = _slice(left, i, size), _slice(right, j, size)
-                    tiles[i, j] = self.tile(a, b, same_points(a, b), dict(variances or {}))
-        return _joined([_joined([tiles[i, j] for j in starts2], 1) for i in starts1], 0)
+                    tile = self.tile(a, b, same_points(a, b), dict(variances or {}))
+                    tiles[i, j] = _symmetric(tile) if x2 is None and i == j else tile
+        found = _joined([_joined([tiles[i, j] for j in starts2], 1) for i in starts1], 0)
+        refuse_infinite(found)
+        return found
 
 
-def compiled(network: Network, *, strategy: Strategy = Strategy(), dots: Dots = "derivative", block: int | None = None) -> Compiled:
+def compiled(network: Network, *, strategy: Strategy = Strategy(), dots: Dots = "derivative", flat_steps: bool = False, block: int | None = None) -> Compiled:
     """The kernels of a network, read once; see `kernels` for the arguments."""
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no kernel in the NTK scaling. Use a readout of kind 'ntk', or `limit` on the program.")
-    found = symbolic(network, matched=True, dots=dots)
+    found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps)
     return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
 
 
@@ -193,6 +202,7 @@ def kernels(
     strategy: Strategy = Strategy(),
     variances: Mapping[str, Array | float] | None = None,
     dots: Dots = "derivative",
+    flat_steps: bool = False,
     block: int | None = None,
 ) -> Kernels:
     """The limiting NNGP and NTK on data sets x1 (N1 points) and x2 (N2 points, default x1).
@@ -202,13 +212,14 @@ def kernels(
         strategy: how Gaussian expectations are resolved.
         variances: sigma^2 to use instead of the network's, by tensor name (differentiable).
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
+        flat_steps: take the derivative of a step as 0 (automatic differentiation's convention, not the theorem's).
         block: compute in tiles of so many points, which bounds memory; None: a size that fits.
 
     Raises:
         InvalidProgram: data that do not fit the network's inputs.
         OutsideTheory: an expectation that does not exist.
     """
-    return compiled(network, strategy=strategy, dots=dots, block=block)(x1, x2, variances)
+    return compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)(x1, x2, variances)
 
 
 def _points(data: Data) -> int:
@@ -227,6 +238,27 @@ def _mirrored(k: Kernels) -> Kernels:
     return replace(k, nngp=turn(k.nngp), ntk=turn(k.ntk), by_parameter={name: turn(a) for name, a in k.by_parameter.items()})
 
 
+def _symmetric(k: Kernels) -> Kernels:
+    """A tile of points with themselves, symmetric to the last bit."""
+    turned = _mirrored(k)
+    return replace(jax.tree.map(lambda a, b: (a + b) / 2, k, turned), error=k.error)
+
+
+def refuse_infinite(k: Kernels) -> None:
+    """An infinite entry is an answer that the theorem does not give: say which one."""
+    if traced(k):
+        return
+    for name, a in {"nngp": k.nngp, **k.by_parameter}.items():
+        where = np.argwhere(~np.isfinite(np.asarray(a)))
+        if len(where):
+            what = "the nngp" if name == "nngp" else f"the contribution of {name} to the ntk"
+            raise OutsideTheory(
+                f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. A step differentiated at equal or opposite inputs (sign, step) has no "
+                f"finite NTK, and exponential functions can outgrow their Gaussian: freeze the tensors behind it (train=False), or ask for flat_steps=True, which takes the "
+                "derivative of a step as 0 as automatic differentiation does."
+            )
+
+
 def _joined(parts: list[Kernels], axis: int) -> Kernels:
     if len(parts) == 1:
         return parts[0]
@@ -236,7 +268,7 @@ def _joined(parts: list[Kernels], axis: int) -> Kernels:
 
 def same_points(a: Data, b: Data) -> Array:
     """(N1, N2), true where two points are equal entry by entry."""
-    equal = [(v[:, None] == b[name][None]).reshape(v.shape[0], b[name].shape[0], -1).all(-1) for name, v in a.items()]
+    equal = [(v[:, None] == b[name][None]).all(tuple(range(2, v.ndim + 1))) for name, v in a.items()]
     return jnp.stack(equal).all(0)
 
 

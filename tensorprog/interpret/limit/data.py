@@ -98,9 +98,9 @@ def data_of(program: Program, x: Array | Data | None, label: str = "inputs") -> 
         counts = ", ".join(f"{name}: {a.shape[0]}" for name, a in out.items())
         raise InvalidProgram(f"[input] the inputs have different numbers of points ({counts}). Give one row of each input a point.")
     for name, a in out.items():
-        finite = getattr(a, "is_fully_addressable", True) and _bad_rows(a)
-        if finite:
-            raise InvalidProgram(f"[input] {label} for {name} has NaN or infinite entries in row {finite[0]}. Remove or repair the row.")
+        bad = _bad_rows(a)
+        if bad:
+            raise InvalidProgram(f"[input] {label} for {name} has NaN or infinite entries in row {bad[0]}. Remove or repair the row.")
     return out
 
 

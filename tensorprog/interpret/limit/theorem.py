@@ -40,6 +40,7 @@ class Limit:
     overrides: Mapping[str, Array | float]
     strategy: Strategy
     dots: Dots
+    jit: bool = True
 
     @cached_property
     def _master(self) -> Master:
@@ -75,19 +76,25 @@ class Limit:
 
     def _value(self, s: S, order: tuple[str, ...]) -> Estimate:
         fetch = leaves(self.program, (self.data, self.data), self.given, self.overrides)
-        return evaluate(self._master.e, s, order, fetch, self.strategy, squeeze=not self.program.inputs)
+        return evaluate(self._master.e, s, order, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
 
 
-def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch: Fetch, strategy: Strategy, *, squeeze: bool) -> Estimate:
+def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch: Fetch, strategy: Strategy, *, squeeze: bool, jit: bool) -> Estimate:
     """The number of s with method and error; `squeeze` drops the dimension of the points."""
+    methods: list[str] = []
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(e, fetch, how)
         value = numbers.value(s, order)
         return Run(value[0, 0] if squeeze else value[:, 0], methods_of(numbers), len(numbers.estimates))
 
-    found = measured(run, strategy)
-    return Estimate(found.value, found.method, found.error)
+    def whole() -> tuple[Array, Array]:
+        found = measured(run, strategy)
+        methods.append(found.method)
+        return found.value, found.error
+
+    value, error = (jax.jit(whole) if jit else whole)()
+    return Estimate(value, methods[0], error)
 
 
 class Run(NamedTuple):
@@ -147,6 +154,7 @@ def limit(
     variances: Mapping[str, Array | float] | None = None,
     strategy: Strategy = Strategy(),
     dots: Dots = "derivative",
+    jit: bool = True,
 ) -> Limit:
     """The infinite-width meaning of a program.
 
@@ -156,9 +164,10 @@ def limit(
         variances: sigma^2 of matrices and embeddings and variances of vectors to use instead of the program's, by name (differentiable).
         strategy: how Gaussian expectations are resolved.
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
+        jit: compile each quantity; False is faster for a great many small programs, each asked once.
 
     Raises:
         InvalidProgram: data that do not fit, or a scalar without a value.
         OutsideTheory: an expectation that does not exist.
     """
-    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots)
+    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit)

@@ -1,0 +1,245 @@
+"""Limiting kernels against recorded numbers (tests/oracles/README.md), ground truths T2..T4, T13, T14, and an independent path sum."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import tensorprog as tp
+from tensorprog.gaussian.problem import Strategy
+from tensorprog.kernels.limit import compiled, kernels
+from tensorprog.kernels.paths import path_ntk
+
+ORACLES = Path(__file__).parents[1] / "oracles"
+RECORDED = np.load(ORACLES / "kernels.npz")
+ARCHITECTURES = np.load(ORACLES / "architectures.npz")
+X = RECORDED["x"]
+ROOT2 = 2**0.5
+
+
+@tp.network
+def fc(x, phi, depth, sigma_w=ROOT2, sigma_b=0.0, readout_bias=False):
+    h = tp.embedding("U", sigma=sigma_w) @ x
+    for l in range(depth):
+        h = (h if l == 0 else tp.matrix(f"W{l}", sigma=sigma_w) @ phi(h)) + (tp.bias(f"b{l}", sigma=sigma_b) if sigma_b else 0.0)
+    return tp.readout("v") @ phi(h)
+
+
+@tp.network
+def resnet(x):
+    h = tp.embedding("U", sigma=ROOT2) @ x + tp.bias("b", sigma=0.1)
+    for l in range(3):
+        h = h + tp.matrix(f"W{l}", sigma=ROOT2) @ tp.relu(h) + tp.bias(f"b{l}", sigma=0.1)
+    return tp.readout("v") @ h
+
+
+@tp.network
+def layernormed(x):
+    h = tp.embedding("U", sigma=1.3) @ x + tp.bias("b", sigma=0.4)
+    h = tp.matrix("W", sigma=1.3) @ tp.relu(tp.layernorm(h, eps=1e-12)) + tp.bias("b1", sigma=0.4)
+    return tp.readout("v") @ tp.relu(tp.layernorm(h, eps=1e-12))
+
+
+def linear(h):
+    return 1.0 * h
+
+
+FULLY_CONNECTED = {
+    **{f"fc_relu_d{d}": fc(phi=tp.relu, depth=d) for d in (1, 2, 3, 8)},
+    "fc_relu_bias_d2": fc(phi=tp.relu, depth=2, sigma_w=1.3, sigma_b=0.4),
+    "fc_erf_d3": fc(phi=tp.erf, depth=3, sigma_w=1.5, sigma_b=0.1),
+    "fc_sin_d2": fc(phi=tp.sin, depth=2, sigma_w=1.5, sigma_b=0.1),
+    "fc_leakyrelu02_d2": fc(phi=tp.leaky_relu(0.2), depth=2, sigma_b=0.1),
+    "linear_d2": fc(phi=linear, depth=2, sigma_w=1.3, sigma_b=0.4),
+    **{f"act_{name}": fc(phi=getattr(tp, name), depth=1, sigma_w=1.2, sigma_b=0.3) for name in ("relu", "erf", "gelu", "sin", "cos", "abs")},
+    "act_gaussian": fc(phi=tp.gauss, depth=1, sigma_w=1.2, sigma_b=0.3),
+    "act_sigmoid_like": fc(phi=lambda h: 0.5 * tp.erf(h / 2.4020563531719796) + 0.5, depth=1, sigma_w=1.2, sigma_b=0.3),
+    "act_rbf": fc(phi=lambda h: ROOT2 * tp.sin(ROOT2 * h + np.pi / 4), depth=1, sigma_w=1.2, sigma_b=0.3),
+    **{f"act_mono{k}": fc(phi=lambda h, k=k: h**k if k > 1 else 1.0 * h, depth=1, sigma_w=1.2, sigma_b=0.3) for k in (1, 2, 3)},
+    "act_num_gelu_deg101": fc(phi=tp.gelu, depth=1, sigma_w=1.2, sigma_b=0.3),
+    "resnet_fc_3blocks": resnet(),
+    "fc_ln_relu_d2": layernormed(),
+}
+
+
+def assert_recorded(found, name: str, tolerance: float) -> None:
+    """Relative to the largest entry, as the recorded accuracies are stated."""
+    for kind in ("nngp", "ntk"):
+        expected = RECORDED[f"{name}__{kind}"]
+        error = np.abs(np.asarray(getattr(found, kind)) - expected).max() / np.abs(expected).max()
+        assert error < tolerance, f"{name} {kind}: {error:.1e}"
+
+
+@pytest.mark.parametrize("name", sorted(FULLY_CONNECTED))
+def test_recorded_kernels(name: str) -> None:
+    found = kernels(FULLY_CONNECTED[name], X)
+    # layernorm's recorded 1e-12 inside the root stands in ours as eps; all others are closed forms on both sides
+    assert_recorded(found, name, 1e-12)
+    assert found.method in ("closed form", "polynomial", "closed form and polynomial")
+    assert float(found.error) < 1e-11
+    np.testing.assert_array_equal(np.asarray(found.ntk), np.asarray(found.ntk).T)
+    np.testing.assert_allclose(sum(found.by_parameter.values()), found.ntk, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["fc_relu_d3", "fc_erf_d3", "act_gelu", "act_abs", "fc_leakyrelu02_d2"])
+def test_recorded_kernels_by_quadrature(name: str) -> None:
+    """The same numbers without closed forms, kinks included."""
+    assert_recorded(kernels(FULLY_CONNECTED[name], X, strategy=Strategy(closed=False, series=False)), name, 1e-9)
+
+
+@pytest.mark.parametrize(("name", "phi"), [("act_num_tanh_deg101", tp.tanh), ("act_num_swish_deg101", tp.silu)])
+def test_no_closed_form(name: str, phi) -> None:
+    """The recorded tanh carries its own quadrature error, 3.3e-6."""
+    found = kernels(fc(phi=phi, depth=1, sigma_w=1.2, sigma_b=0.3), X)
+    assert_recorded(found, name, 5e-6)
+    fine = kernels(fc(phi=phi, depth=1, sigma_w=1.2, sigma_b=0.3), X, strategy=Strategy(series=False, nodes=401))
+    assert float(np.abs(found.ntk - fine.ntk).max()) <= float(found.error + fine.error)
+
+
+def test_sign_has_no_ntk() -> None:
+    net = fc(phi=tp.sign, depth=1, sigma_w=1.2, sigma_b=0.3)
+    with pytest.raises(tp.OutsideTheory, match=r"\[kernel\] the contribution of U to the ntk is infinite"):
+        kernels(net, X)
+    with pytest.warns(UserWarning, match="flat_steps"):
+        assert_recorded(kernels(net, X, flat_steps=True), "act_sign", 1e-12)
+
+
+@tp.network(xs="time")
+def rnn(xs, pool, variances):
+    w, u, b, v = (c**0.5 for c in variances)
+    W, bias = tp.matrix("W", sigma=w, convention="sigma"), tp.bias("b", sigma=b, convention="sigma")
+    states = []
+    for g in (tp.embedding("U", sigma=u, convention="sigma") @ xs).unstack("time"):
+        states.append(tp.erf(W @ states[-1] + g + bias if states else g + bias))
+    out = tp.stack(states, "step").mean("step") if pool else states[-1]
+    return tp.readout("v", v, convention="sigma") @ out
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_recorded_rnn(pool: bool) -> None:
+    """Tensor Programs II's tied RNN, last state and average pooling."""
+    name = f"rnn_A_{'avgpool' if pool else 'last'}"
+    found = kernels(rnn(time=5, pool=pool, variances=tuple(ARCHITECTURES["rnn_A_varw_varu_varb_varv"])), ARCHITECTURES["rnn_x"])
+    np.testing.assert_allclose(found.ntk, ARCHITECTURES[f"{name}_ntk"], rtol=1e-12)
+    np.testing.assert_allclose(found.nngp, ARCHITECTURES[f"{name}_nngp"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("phi", "expected"),
+    [(tp.relu, [(0.6089977810, 0.9423311144), (0.6839056509, 1.3514795611), (0.7381281923, 1.7378446792)])],
+)
+def test_t2_deep_relu(phi, expected) -> None:
+    """x^l = sqrt(2) relu(h^l) on the sphere, cos = 1/2; the readout counts as a layer: diagonal Theta = L + 1."""
+    x = jnp.array([[1.0, 1.0], [ROOT2 * np.cos(np.pi / 4 + np.pi / 3), ROOT2 * np.sin(np.pi / 4 + np.pi / 3)]])
+    for depth, (nngp, ntk) in enumerate(expected, 1):
+        found = kernels(fc(phi=lambda h: ROOT2 * phi(h), depth=depth, sigma_w=1.0), x)
+        assert float(found.nngp[0, 1]) == pytest.approx(nngp, abs=1e-10)
+        assert float(found.ntk[0, 1]) == pytest.approx(ntk, abs=1e-10)
+        assert float(found.ntk[0, 0]) == pytest.approx(depth + 1, abs=1e-12)
+
+
+def test_t3_deep_erf() -> None:
+    x = jnp.array([[1.0, 1.0], [ROOT2 * np.cos(np.pi / 4 + np.pi / 3), ROOT2 * np.sin(np.pi / 4 + np.pi / 3)]])
+    one, two = (kernels(fc(phi=tp.erf, depth=d, sigma_w=1.0), x) for d in (1, 2))
+    np.testing.assert_allclose([one.nngp[0, 0], one.nngp[0, 1], one.ntk[0, 0], one.ntk[0, 1]], [0.4645590544, 0.2163468959, 1.0339690891, 0.4414259750], atol=1e-10)
+    np.testing.assert_allclose([two.nngp[0, 0], two.nngp[0, 1], two.ntk[0, 0], two.ntk[0, 1]], [0.3199090097, 0.1440165949, 1.0986062135, 0.4429799590], atol=1e-10)
+
+
+@pytest.mark.parametrize("q", [0.25, 1.0, 3.0])
+def test_t4_worked_mlp(q: float) -> None:
+    """Tensor Programs II, E.1: two relu layers with unit biases, Theta(x, x) = 3 q / 4 + 7 / 4."""
+    found = kernels(fc(phi=tp.relu, depth=2, sigma_w=1.0, sigma_b=1.0), jnp.array([[q**0.5]]))
+    assert float(found.ntk[0, 0]) == pytest.approx(0.75 * q + 1.75, abs=1e-12)
+
+
+def test_t13_t14_paper_examples() -> None:
+    """IIb's two worked examples; without dots U would not move the network at all when the backward pass is part of a program."""
+    x = jnp.array([[1.0], [0.5]])
+    one = kernels(fc(phi=tp.erf, depth=1, sigma_w=1.0), x)
+    np.testing.assert_allclose(one.by_parameter["U"], [[0.5694100347, 0.3402875820], [0.3402875820, 0.2250790790]], atol=1e-10)
+    np.testing.assert_allclose(one.by_parameter["v"], [[0.4645590544, 0.3125056189], [0.3125056189, 0.2163468959]], atol=1e-10)
+    two = kernels(fc(phi=tp.erf, depth=2, sigma_w=1.0), x)
+    np.testing.assert_allclose(two.by_parameter["W1"][0], [0.3498662005, 0.2582861390], atol=1e-10)
+    np.testing.assert_allclose(two.by_parameter["U"][0], [0.4288310033, 0.2812479533], atol=1e-10)
+
+
+@tp.network
+def tied(x):
+    W = tp.matrix("W")
+    return tp.readout("v") @ (W.T @ tp.erf(W @ tp.erf(tp.embedding("U") @ x)))
+
+
+def test_tied_autoencoder_needs_its_dots() -> None:
+    """W and W^T in the forward pass: the two forms of the dot agree, and dropping it halves the part of U."""
+    x = jnp.array([[1.0]])
+    derivative, stein, dropped = (kernels(tied(), x, dots=d) for d in ("derivative", "stein", "drop"))
+    np.testing.assert_allclose(derivative.ntk, stein.ntk, rtol=1e-9)
+    # by hand: dx = W^T dh = hat + v E erf'(h), q = E erf(g)^2
+    q, slope = 2 / np.pi * np.arcsin(2 / 3), 2 / np.sqrt(np.pi)
+    dh = slope**2 / np.sqrt(1 + 4 * q)
+    gain, square = slope / np.sqrt(1 + 2 * q), 2 / np.pi * np.arcsin(2 * q / (1 + 2 * q))
+    u = slope**2 / np.sqrt(5) * (dh + gain**2)
+    assert float(derivative.by_parameter["U"][0, 0]) == pytest.approx(u, rel=1e-12)
+    assert float(derivative.ntk[0, 0]) == pytest.approx(u + dh * q + square + square + q * gain**2, rel=1e-12)
+    assert float(dropped.by_parameter["U"][0, 0]) == pytest.approx(slope**2 / np.sqrt(5) * dh, rel=1e-12)
+
+
+def test_path_sum_is_the_ntk() -> None:
+    """Written-out RNN (shared W), MLP with biases, ResNet: the sum over isomorphic paths against the double sum over uses."""
+
+    @tp.network
+    def recurrent(x, y, z):
+        W, U, b = tp.matrix("W", sigma=1.2), tp.embedding("U", sigma=0.9), tp.bias("b", sigma=0.3)
+        s = tp.erf(U @ x + b)
+        s = tp.erf(W @ s + U @ y + b)
+        return tp.readout("v", sigma=1.1) @ tp.erf(W @ s + U @ z + b)
+
+    data = {k: X[:3, i : i + 3] for i, k in enumerate("xyz")}
+    for net, inputs in ((recurrent(), data), (fc(phi=tp.relu, depth=3, sigma_b=0.2), X), (resnet(), X)):
+        np.testing.assert_allclose(path_ntk(net, inputs), kernels(net, inputs).ntk, rtol=1e-12)
+    with pytest.raises(tp.OutsideTheory, match="path"):
+        path_ntk(tied(), X)
+
+
+def test_two_data_sets_and_tiles() -> None:
+    net = FULLY_CONNECTED["fc_relu_bias_d2"]
+    whole = kernels(net, X)
+    np.testing.assert_allclose(kernels(net, X[:2], X[2:]).ntk, whole.ntk[:2, 2:], rtol=1e-14)
+    np.testing.assert_allclose(kernels(net, X, block=4).ntk, whole.ntk, rtol=1e-14)
+    assert kernels(net, X[:0]).ntk.shape == (0, 0)
+
+
+def test_equal_opposite_and_zero_inputs() -> None:
+    """Degenerate pairs hit the diagonal exactly; zero inputs give zeros, not NaN."""
+    x = jnp.concatenate([X[:2], X[:1], -X[:1], jnp.zeros((1, 5))])
+    for net in (fc(phi=tp.relu, depth=3), fc(phi=tp.erf, depth=2), fc(phi=tp.tanh, depth=2)):
+        k = kernels(net, x)
+        assert float(k.ntk[0, 2]) == float(k.ntk[0, 0]) == float(k.ntk[2, 2])
+        assert np.all(np.isfinite(k.ntk)) and np.all(np.asarray(k.ntk)[4] == 0)
+    odd = kernels(fc(phi=tp.erf, depth=2), x)
+    np.testing.assert_allclose(odd.ntk[0, 3], -odd.ntk[0, 0], rtol=1e-12)
+
+
+def test_kernels_are_differentiable_and_mappable() -> None:
+    k = compiled(fc(phi=tp.erf, depth=2, sigma_w=1.3))
+
+    def entry(x, s):
+        return k(x, variances={"W1": s}).ntk[0, 1]
+
+    gx, gs = jax.grad(entry, argnums=(0, 1))(jnp.asarray(X[:2]), 1.69)
+    step = 1e-6
+    up, down = entry(X[:2], 1.69 + step), entry(X[:2], 1.69 - step)
+    assert float(gs) == pytest.approx(float(up - down) / (2 * step), rel=1e-7)
+    assert gx.shape == (2, 5) and np.all(np.isfinite(gx))
+    batched = jax.vmap(lambda x: k(x).ntk)(jnp.stack([X[:2], X[2:4]]))
+    np.testing.assert_allclose(batched[1], k(X[2:4]).ntk, rtol=1e-13)
+
+
+def test_bad_data() -> None:
+    net = FULLY_CONNECTED["fc_relu_d1"]
+    with pytest.raises(tp.InvalidProgram, match="row 1"):
+        kernels(net, jnp.asarray(X).at[1, 0].set(jnp.nan))
+    with pytest.raises(tp.InvalidProgram, match="shape"):
+        kernels(net, X[0])
