@@ -1,4 +1,7 @@
-"""The graphical notation of Tensor Programs (Yang & Littwin 2021, section 4, Figures 1-7): program -> specification -> positions -> DOT, SVG, PNG, PDF."""
+"""The graphical notation of Tensor Programs (Yang & Littwin 2021, section 4, Figures 1-7).
+
+program -> specification -> positions -> DOT, SVG, PNG, PDF.
+"""
 
 from tensorprog.interpret.diagram.draw import Diagram, draw
 from tensorprog.interpret.diagram.spec import Gate, Graph, Panel, Path, Product, Row, Vertex

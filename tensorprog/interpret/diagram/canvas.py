@@ -11,14 +11,14 @@ from matplotlib.patches import Circle, PathPatch
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 
+from tensorprog.interpret.diagram.marks import Disc, Ink, Mark, Scene, Stroke, Text
 from tensorprog.interpret.diagram.routes import Segments
-from tensorprog.interpret.diagram.scene import Disc, Ink, Mark, Scene, Stroke, Text
 
 POINTS_PER_INCH = 72.0
 _CODES = {"M": [Path.MOVETO], "L": [Path.LINETO], "Q": [Path.CURVE3] * 2, "C": [Path.CURVE4] * 3, "Z": [Path.CLOSEPOLY]}
 
 
-def render(scene: Scene, format: Literal["png", "pdf"], *, dpi: float = 300.0) -> bytes:
+def render(scene: Scene, kind: Literal["png", "pdf"], *, dpi: float = 300.0) -> bytes:
     """The drawing as the bytes of a picture at its natural size."""
     left, bottom, right, top = scene.box
     figure = Figure(figsize=((right - left) / POINTS_PER_INCH, (top - bottom) / POINTS_PER_INCH))
@@ -32,8 +32,8 @@ def render(scene: Scene, format: Literal["png", "pdf"], *, dpi: float = 300.0) -
             patch.set_zorder(k)
             axes.add_patch(patch)
     target = BytesIO()
-    metadata = {"CreationDate": None} if format == "pdf" else {"Software": None}
-    figure.savefig(target, format=format, dpi=dpi, facecolor="white", metadata=metadata)
+    metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    figure.savefig(target, format=kind, dpi=dpi, facecolor="white", metadata=metadata)
     return target.getvalue()
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.interpret.diagram.glyphs import GATE_TEXT_MAX, gate_text_width
 from tensorprog.interpret.diagram.names import embedding, typeset
 from tensorprog.interpret.diagram.psi import formula, gate_texts
 from tensorprog.interpret.diagram.spec import BLACK, Gate, Graph, Kind, Product, Row, Vertex
+from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.language.expr import Apply, Fn, refs
 from tensorprog.language.instr import Embedding, InitScalar, InitVector, MatMul, Moment, Nonlin
 from tensorprog.language.program import Program

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tensorprog.interpret.diagram.glyphs import CIRCLE, EDGE, SHORT_TO_LONG, SQUARE, STROKE, THICKNESS, Point
-from tensorprog.interpret.diagram.layout import Placed, gate_key
+from tensorprog.interpret.diagram.placed import Placed, gate_key
 from tensorprog.interpret.diagram.spec import Gate, Vertex
 
 POINTS_PER_INCH = 72.0

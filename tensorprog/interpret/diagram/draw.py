@@ -12,8 +12,10 @@ from tensorprog.interpret.diagram.backward import drawable
 from tensorprog.interpret.diagram.canvas import render
 from tensorprog.interpret.diagram.describe import Style, describe, without_makers
 from tensorprog.interpret.diagram.dot import to_dot
-from tensorprog.interpret.diagram.layout import Placed, place
-from tensorprog.interpret.diagram.scene import Scene, compose
+from tensorprog.interpret.diagram.layout import place
+from tensorprog.interpret.diagram.marks import Scene
+from tensorprog.interpret.diagram.placed import Placed
+from tensorprog.interpret.diagram.scene import compose
 from tensorprog.interpret.diagram.spec import Graph, Panel, Path
 from tensorprog.interpret.diagram.svg import to_svg
 from tensorprog.interpret.diagram.unfold import written_out
@@ -73,8 +75,8 @@ class Diagram:
 
 def draw(
     source: Program | Network | Backprop, *, backward: bool = False, style: Style = "strict", unfold: bool = False, legend: bool = False,
-    highlight: Sequence[Sequence[str] | Path] = (), given: Sequence[str] = (), panels: Sequence[Panel] = (), upward: bool = False, turn: bool = True,
-    labels: Mapping[str, str] | None = None, file: str | File | None = None,
+    highlight: Sequence[Sequence[str] | Path] = (), given: Sequence[str] = (), panels: Sequence[Panel] = (), upward: bool = False,
+    turn: bool = True, line: float = 760.0, labels: Mapping[str, str] | None = None, file: str | File | None = None,
 ) -> Diagram:
     """The picture of a program, or of a network's body.
 
@@ -88,6 +90,7 @@ def draw(
         panels: shaded boxes.
         upward: compute from bottom to top, as IIb Fig. 5 (forward pass only).
         turn: the green arrow around forward and backward pass.
+        line: points after which a long drawing goes on below, broken at a column with a single variable a row.
         labels: mathtext for some variables' names, in place of their typeset names.
         file: also save it there; the ending says how.
 
@@ -97,7 +100,7 @@ def draw(
     graph = without_makers(_graph(source, backward, style, unfold, labels or {}), given)
     for path in highlight:
         graph = replace(graph, paths=(*graph.paths, path if isinstance(path, Path) else Path(tuple(path))))
-    graph = replace(graph, panels=tuple(panels), legend=legend, upward=upward, turn=graph.turn and turn)
+    graph = replace(graph, panels=tuple(panels), legend=legend, upward=upward, turn=graph.turn and turn, line=line)
     _check_names(graph, labels or {})
     diagram = Diagram(graph)
     if file is not None:

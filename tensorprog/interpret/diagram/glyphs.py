@@ -23,7 +23,7 @@ PATH_WIDTH, PATH_DISC = 1.9, 3.8
 TURN_WIDTH = 2.2
 
 LABEL_SIZE, NOTE_SIZE, GATE_SIZE, TITLE_SIZE = 7.6, 5.4, 7.0, 7.5
-GATE_TEXT_MAX = 84.0
+GATE_TEXT_MAX = 92.0
 
 Point = tuple[float, float]
 
@@ -61,8 +61,9 @@ def outline(mathtext: str, size: float = LABEL_SIZE) -> Outline:
         letter, count = _POINTS[int(codes[k])]
         segments.append((letter, () if letter == "Z" else tuple((round(float(x), 2), round(float(y), 2)) for x, y in vertices[k : k + count])))
         k += count
-    box = path.get_extents()
-    return Outline(tuple(segments), (float(box.x0), float(box.y0), float(box.x1), float(box.y1)))
+    points = [p for _, ps in segments for p in ps]  # outlines have points at their extremes, so these bound them
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return Outline(tuple(segments), (min(xs), min(ys), max(xs), max(ys)))
 
 
 def gate_text_width(text: str) -> float:

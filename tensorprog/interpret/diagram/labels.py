@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tensorprog.interpret.diagram.glyphs import LABEL_SIZE, Point, outline
-from tensorprog.interpret.diagram.layout import Link, Placed
+from tensorprog.interpret.diagram.placed import Link, Placed
 from tensorprog.interpret.diagram.routes import Segments, point_on
 from tensorprog.interpret.diagram.spec import BLACK, Product
 

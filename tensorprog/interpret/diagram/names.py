@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi "
-    "Sigma Phi Psi Omega".split()
-)
+_SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
+_CAPITAL = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+GREEK = frozenset([*_SMALL.split(), *_CAPITAL.split()])
 ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
 _MEMBER = re.compile(r"^(?P<base>[^\[]*)\[(?P<index>[\d, ]+)\]$")
 _WORD = re.compile(r"^(?P<letters>.*?)(?P<digits>\d*)(?P<primes>'*)$")
+_GRADIENT = re.compile(rf"d(?P<base>([A-Za-z]|{'|'.join(sorted(GREEK))})\d*'*)")
 
 
 def roman(text: str) -> str:
     """Upright text; what mathtext cannot take is dropped."""
-    return r"\text{" + re.sub(r"[^\w .,+\-]", "", text).replace("_", " ") + "}"
+    return r"\text{" + (re.sub(r"[^\w .,+\-]", "", text, flags=re.ASCII).replace("_", " ") or "?") + "}"
 
 
 def word(text: str) -> str:
-    """A name without indices: one letter italic, a Greek name as its letter, more letters upright."""
+    """A name without indices: one letter italic, a Greek name (or letter) as its letter, more letters upright."""
+    if len(text) == 1 and (greek := unicodedata.name(text, "").removeprefix("GREEK SMALL LETTER ").lower()) in GREEK:
+        text = greek
     if text in GREEK:
         return "\\" + text + " "
     return text if len(text) == 1 and text.isascii() and text.isalpha() else roman(text)
@@ -28,7 +31,8 @@ def word(text: str) -> str:
 def typeset(name: str, twin: str | None = None) -> str:
     """The mathtext of a variable, matrix or input; `twin` is the forward variable of which it is the gradient.
 
-    Digits that end the first word are a layer, so a superscript; what follows an underscore is a subscript; [i, j] are positions, counted from 1 as on paper.
+    Digits that end the first word are a layer, so a superscript; what follows an underscore is a subscript; [i, j] are positions, counted
+    from 1 as on paper.
     """
     if twin is not None:
         return "d" + typeset(twin)
@@ -39,7 +43,7 @@ def typeset(name: str, twin: str | None = None) -> str:
     first, *rest = [part for part in re.split(r"[_.]", name) if part] or [name]
     accents = [ACCENTS[part] for part in rest if part in ACCENTS]
     rest = [part for part in rest if part not in ACCENTS]
-    if match := re.fullmatch(r"d(?P<base>[A-Za-z]\d*'*|(?:%s)\d*'*)" % "|".join(sorted(GREEK)), first):
+    if match := _GRADIENT.fullmatch(first):
         return _subscripted("d" + _scripted(match["base"], accents), rest)
     return _subscripted(_scripted(first, accents), rest)
 

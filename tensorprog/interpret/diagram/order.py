@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 SWEEPS = 16
 
@@ -58,7 +59,7 @@ def _sweep(layers: list[list[str]], left: Mapping[str, list[str]], right: Mappin
         for name in new[c]:
             beside = [index[b] for b in near.get(name, []) if b in index]
             centre[name] = sum(beside) / len(beside) if beside else own[name]
-        new[c].sort(key=lambda name: (centre[name], own[name]))  # noqa: B023
+        new[c].sort(key=lambda name: (centre[name], own[name]))
     return new
 
 
@@ -89,7 +90,7 @@ def _pair(upper: Sequence[str], lower: Sequence[str], index: Mapping[str, int]) 
 
 def _crossings(layers: Sequence[Sequence[str]], right: Mapping[str, list[str]]) -> int:
     total = 0
-    for here, there in zip(layers, layers[1:], strict=False):
+    for here, there in pairwise(layers):
         index = {name: k for k, name in enumerate(there)}
         ends = [sorted(index[b] for b in right.get(a, []) if b in index) for a in here]
         seen: list[int] = []

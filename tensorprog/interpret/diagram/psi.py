@@ -11,9 +11,7 @@ from math import isclose
 from typing import assert_never
 
 from tensorprog.interpret.diagram.names import roman, typeset, word
-from tensorprog.language.expr import (
-    Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk,
-)
+from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
 
 Show = Callable[[str], str]
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
@@ -28,7 +26,7 @@ def gate_texts(psi: Expr, is_scalar: Callable[[str], bool], show: Show = typeset
     by_dot = formula(psi, lambda _: DOT)
     if len(refs(psi)) == 1:
         return (_pointfree(psi) or by_name, by_dot, r"\psi")
-    return (by_dot, r"\psi") if interchangeable(psi) else (by_name, by_dot, r"\psi")
+    return (by_dot if interchangeable(psi) else by_name, r"\psi")
 
 
 def interchangeable(psi: Expr) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import hypot
 
 from tensorprog.interpret.diagram.glyphs import CIRCLE, SQUARE, THICKNESS, Point
-from tensorprog.interpret.diagram.layout import LABEL_GAP, Link, Placed
+from tensorprog.interpret.diagram.placed import LABEL_GAP, Link, Placed, is_gate
 
 Segments = tuple[tuple[str, tuple[Point, ...]], ...]
 STRAIGHT_SLOPE = 0.8
@@ -26,7 +27,7 @@ class Stop:
 def through(stops: Sequence[Stop]) -> Segments:
     """A smooth curve through the stops: quarter ellipses where it turns, S-curves where it does not."""
     segments: list[tuple[str, tuple[Point, ...]]] = [("M", (stops[0].at,))]
-    for a, b in zip(stops, stops[1:], strict=False):
+    for a, b in pairwise(stops):
         run = (b.at[0] - a.at[0], b.at[1] - a.at[1])
         turning = abs(a.toward[0] * b.toward[0] + a.toward[1] * b.toward[1]) < 0.5
         share = QUARTER if turning else 0.5
@@ -69,15 +70,6 @@ def routes(placed: Placed) -> dict[Link, Segments]:
     return {link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link) for link in placed.links}
 
 
-def _row(placed: Placed, item: str) -> int:
-    return placed.graph.gate[item[5:]].row if item.startswith("gate:") else placed.graph.vertex[item].row
-
-
-def _ahead(placed: Placed, item: str) -> float:
-    """+1 where the item's row is computed rightward, -1 leftward."""
-    return -1.0 if placed.graph.rows[_row(placed, item)].leftward else 1.0
-
-
 def _radius(placed: Placed, item: str) -> float:
     return (SQUARE if placed.graph.vertex[item].kind == "scalar" else CIRCLE) / 2
 
@@ -85,7 +77,7 @@ def _radius(placed: Placed, item: str) -> float:
 def _leaving(placed: Placed, link: Link) -> Point:
     """Where an edge leaves its source: a gate's short side, or the front of a node."""
     x, y = placed.at[link.source]
-    d = _ahead(placed, link.source)
+    d = placed.ahead(link.source)
     if link.kind == "output":
         return x + d * THICKNESS / 2, y + placed.ports[link.source, link.target]
     return x + d * _radius(placed, link.source), y
@@ -94,7 +86,7 @@ def _leaving(placed: Placed, link: Link) -> Point:
 def _arriving(placed: Placed, link: Link) -> Point:
     """Where an edge ends: a port of a gate's long side, or the back of a node."""
     x, y = placed.at[link.target]
-    d = _ahead(placed, link.target)
+    d = placed.ahead(link.target)
     if link.kind == "input":
         return x - d * THICKNESS / 2, y + placed.ports[link.source, link.target]
     return x - d * _radius(placed, link.target), y
@@ -105,10 +97,9 @@ def _within_row(placed: Placed, link: Link) -> Segments:
     bends = placed.bends.get(link, ())
     if not bends and _may_be_straight(placed, link, start, end):
         return _trimmed(placed, link, start, end)
-    d = _ahead(placed, link.source)
-    side = 1 if d > 0 else 0
-    edge_out = placed.column[placed.rank[link.source]][side]
-    edge_in = placed.column[placed.rank[link.target]][1 - side]
+    d = placed.ahead(link.source)
+    out, into = placed.columns[placed.rank[link.source]], placed.columns[placed.rank[link.target]]
+    edge_out, edge_in = (out.right, into.left) if d > 0 else (out.left, into.right)
     points = [start, (edge_out, start[1]), *bends, (edge_in, end[1]), end]
     kept = [p for k, p in enumerate(points) if k == 0 or abs(p[0] - points[k - 1][0]) > 0.01]
     return through([Stop(p, (d, 0.0)) for p in kept])
@@ -118,11 +109,11 @@ def _may_be_straight(placed: Placed, link: Link, start: Point, end: Point) -> bo
     """Slanted edges are straight, as in the paper, where that keeps them off the names."""
     rise = end[1] - start[1]
     slope = abs(rise) / max(1.0, abs(end[0] - start[0]))
-    labels_below = placed.graph.rows[_row(placed, link.source)].labels == "below"
+    labels_below = placed.graph.rows[placed.row(link.source)].labels == "below"
     near_name = link.source if (rise < 0) == labels_below else link.target
-    if near_name.startswith("gate:"):
+    if is_gate(near_name):
         return slope <= STRAIGHT_SLOPE and link.kind == "product"
-    reach = placed.boxes[near_name].left
+    reach = placed.room[near_name].right if (near_name == link.source) == (placed.ahead(link.source) > 0) else placed.room[near_name].left
     return slope <= STRAIGHT_SLOPE and slope * reach <= CIRCLE / 2 + LABEL_GAP - 0.8 and (link.kind == "product" or slope < 0.2)
 
 
@@ -146,14 +137,14 @@ class Detour:
 
 
 def _detours(placed: Placed) -> dict[Link, Detour]:
-    between = [link for link in placed.links if _row(placed, link.source) != _row(placed, link.target)]
+    between = [link for link in placed.links if placed.row(link.source) != placed.row(link.target)]
     inner_first = sorted(between, key=lambda k: (placed.rank[k.target], -abs(placed.ports.get((k.source, k.target), 0.0))))
     taken: dict[tuple[int, bool], list[list[tuple[float, float]]]] = {}
     turns: dict[tuple[int, int, bool], int] = {}
     detours: dict[Link, Detour] = {}
     for link in inner_first:
-        row, from_above = _row(placed, link.target), _row(placed, link.source) < _row(placed, link.target)
-        ends = (placed.at[link.source][0], _arriving(placed, link)[0] - HOOK * _ahead(placed, link.target))
+        row, from_above = placed.row(link.target), placed.row(link.source) < placed.row(link.target)
+        ends = (placed.at[link.source][0], _arriving(placed, link)[0] - HOOK * placed.ahead(link.target))
         span = (min(ends) - 2, max(ends) + 2)
         lanes = taken.setdefault((row, from_above), [])
         highest = max((k for k, used in enumerate(lanes) if any(span[0] <= u[1] and u[0] <= span[1] for u in used)), default=-1)
@@ -169,20 +160,21 @@ def _detours(placed: Placed) -> dict[Link, Detour]:
 
 def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     """Out of the node towards the other row, along a lane between the rows, and around into the input side of the gate."""
-    row = _row(placed, link.target)
-    downward = _row(placed, link.source) < row
+    row = placed.row(link.target)
+    downward = placed.row(link.source) < row
     v = -1.0 if downward else 1.0
     facing = placed.row_span[row][1 if downward else 0]
     level = facing - v * (LANE_FIRST + LANE_STEP * detour.lane)
-    end, d = _arriving(placed, link), _ahead(placed, link.target)
+    end, d = _arriving(placed, link), placed.ahead(link.target)
     side = end[0] - d * (HOOK + HOOK_STEP * detour.turn)
     first = _way_out(placed, link.source, v)
     h = 1.0 if side > first[-1].at[0] else -1.0
     corner = min(9.0, abs(side - first[-1].at[0]) / 2)
-    top = placed.at[link.target][1] - v * placed.boxes[link.target].up
+    top = placed.at[link.target][1] - v * placed.room[link.target].up
     stops = [
         *first, Stop((first[-1].at[0] + h * corner, level), (h, 0.0)), Stop((side - h * min(corner, 7.0), level), (h, 0.0)),
-        Stop((side, (level + top) / 2 if abs(top - end[1]) < HOOK else top), (0.0, v)), Stop((side, end[1] - v * HOOK), (0.0, v)), Stop(end, (d, 0.0)),
+        Stop((side, (level + top) / 2 if abs(top - end[1]) < HOOK else top), (0.0, v)), Stop((side, end[1] - v * HOOK), (0.0, v)),
+        Stop(end, (d, 0.0)),
     ]
     return through(stops)
 
@@ -190,11 +182,11 @@ def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
 def _way_out(placed: Placed, item: str, v: float) -> list[Stop]:
     """Straight out of the node where its column is free on that side, else through the gap beside its column."""
     x, y = placed.at[item]
-    row, rank = _row(placed, item), placed.rank[item]
-    others = [o for o in placed.at if o != item and placed.rank[o] == rank and _row(placed, o) == row and (placed.at[o][1] - y) * v > 0]
+    row, rank = placed.row(item), placed.rank[item]
+    others = [o for o in placed.at if o != item and placed.rank[o] == rank and placed.row(o) == row and (placed.at[o][1] - y) * v > 0]
     if not others:
         return [Stop((x, y + v * _radius(placed, item)), (0.0, v))]
-    side = placed.column[rank][1] + 5.0
+    side = placed.columns[rank].right + 5.0
     return [Stop((x + _radius(placed, item), y), (1.0, 0.0)), Stop((side, y + v * 8.0), (0.0, v))]
 
 

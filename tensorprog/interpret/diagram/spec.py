@@ -102,6 +102,7 @@ class Graph:
     turn: bool = False
     legend: bool = False
     upward: bool = False
+    line: float = 760.0
     name: str = "program"
 
     @cached_property

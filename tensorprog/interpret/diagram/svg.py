@@ -6,8 +6,8 @@ from typing import assert_never
 from xml.sax.saxutils import escape, quoteattr
 
 from tensorprog.interpret.diagram.glyphs import Outline
+from tensorprog.interpret.diagram.marks import Data, Disc, Ink, Mark, Scene, Stroke, Text
 from tensorprog.interpret.diagram.routes import Segments
-from tensorprog.interpret.diagram.scene import Data, Disc, Ink, Mark, Scene, Stroke, Text
 
 ZOOM = 1.6  # of width and height against the view box: comfortable on a screen
 

@@ -11,7 +11,24 @@ from itertools import product
 from typing import TypeVar, assert_never
 
 from tensorprog.language.expr import (
-    ZERO, Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, add, children, mul, rebuild, refs,
+    ZERO,
+    Add,
+    Apply,
+    Expr,
+    Fn,
+    Gather,
+    Mul,
+    Number,
+    Power,
+    Ref,
+    Softmax,
+    Sum,
+    Tensor,
+    add,
+    children,
+    mul,
+    rebuild,
+    refs,
 )
 from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin
 from tensorprog.language.program import Program
@@ -21,11 +38,14 @@ Initial = TypeVar("Initial", InitVector, InitScalar)
 
 
 def written_out(program: Program) -> Program:
-    """One variable a position: h over (head, token) becomes h[0, 0], h[0, 1], ...; members that nothing reads of a family that is read are left out."""
+    """One variable a position: h over (head, token) becomes h[0, 0], h[0, 1], ...
+
+    Of a family that is read, those members are left out that nothing reads.
+    """
     whole = {reader for i in program.body for reader in reads(i)} - set(program.outputs)
     body: list[Instr] = []
     read: set[str] = set()
-    for i in reversed([m for i in program.body for m in _instructions(program, i)]):
+    for i in reversed([m for family in program.body for m in _instructions(program, family)]):
         if i.out in read or member_of(i.out) not in whole:
             body.insert(0, i)
             read.update(reads(i))
