@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, assert_never
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram.glyphs import GATE_TEXT_MAX, gate_text_width
 from tensorprog.interpret.diagram.names import embedding, typeset
-from tensorprog.interpret.diagram.psi import formula, gate_texts
+from tensorprog.interpret.diagram.psi import gate_texts
 from tensorprog.interpret.diagram.spec import BLACK, Gate, Graph, Kind, Product, Row, Vertex
 from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.language.expr import Apply, Fn, refs
 from tensorprog.language.instr import Embedding, InitScalar, InitVector, MatMul, Moment, Nonlin
+from tensorprog.language.listing import expression
 from tensorprog.language.program import Program
 
 COLOURS = ("#4472C4", "#ED7D31", "#70AD47", "#7030A0", "#C00000", "#00A3A3", "#BF9000", "#D6379A")
@@ -35,10 +37,10 @@ def describe(
         style: what a gradient's circle looks like: "strict" by the instruction that makes it, "paper" (IIb Fig. 6) like its forward twin.
 
     Raises:
-        ValueError: unknown style.
+        InvalidProgram: unknown style.
     """
     if style not in ("strict", "paper"):
-        raise ValueError(f"style is 'strict' or 'paper', not {style!r}")
+        raise InvalidProgram(f"[draw] style is 'strict' or 'paper', not {style!r}")
     twins = twins or {}
     everything = (*program.init, *(i.out for i in program.body))
     inside = {name: written(program, name, twins.get(name)) for name in everything}
@@ -111,7 +113,7 @@ def _gates(program: Program, inside: Mapping[str, str], backward: frozenset[str]
                 if key is not None:
                     shared[key] = len(gates)
                 text = _fitting(gate_texts(psi, program.is_scalar, inside.__getitem__))
-                gates.append(Gate(out, text, formula(psi, typeset), refs(psi), (out,), isinstance(i, Moment), int(out in backward)))
+                gates.append(Gate(out, text, expression(psi), refs(psi), (out,), isinstance(i, Moment), int(out in backward)))
             case _:
                 assert_never(i)
     return tuple(gates)

@@ -74,7 +74,7 @@ def long_side(inputs: float, text: str, outputs: int = 1) -> float:
     """Length of a gate's long side: a port for each input, and room for the text where the gate is already narrower."""
     letters = outline(text, GATE_SIZE)
     narrowest = 1 - (1 - SHORT_TO_LONG) * (0.5 + letters.height / 2 / THICKNESS)
-    return round(max(LONG_MIN, PORT * inputs, PORT * outputs / SHORT_TO_LONG if outputs > 1 else 0.0, (letters.width + 3.0) / narrowest), 2)
+    return round(max(LONG_MIN, PORT * inputs, PORT * outputs / SHORT_TO_LONG if outputs > 1 else 0.0, (letters.width + 2.0) / narrowest), 2)
 
 
 def trapezoid(centre: Point, long: float, forward: Point) -> tuple[Point, Point, Point, Point]:

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
+from tensorprog.errors import InternalError
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -25,7 +27,7 @@ def least_absolute(names: Sequence[str], wants: Sequence[Difference]) -> dict[st
     """min sum weight |x_high - x_low - wish| subject to x_high - x_low >= at_least; each x also leans to 0, so that the optimum is unique.
 
     Raises:
-        ValueError: the constraints contradict each other (a cycle).
+        InternalError: the constraints contradict each other (a cycle).
     """
     index = {name: k for k, name in enumerate(names)}
     n, m = len(names), len(wants)
@@ -54,7 +56,7 @@ def least_absolute(names: Sequence[str], wants: Sequence[Difference]) -> dict[st
     matrix = coo_array((values, (rows, cols)), shape=(len(bounds), n + m)).tocsr()
     solution = linprog(cost, A_ub=matrix, b_ub=bounds, bounds=[(0, 1e5)] * n + [(0, None)] * m, method="highs")
     if not solution.success:
-        raise ValueError(f"the drawing's constraints contradict each other: {solution.message}")
+        raise InternalError(f"the drawing's constraints contradict each other: {solution.message}")
     return {name: round(float(solution.x[k]), 3) for name, k in index.items()}
 
 
