@@ -71,5 +71,8 @@ def write(found: Sequence[Chapter], folder: Path, seconds: float) -> Path:
         ("time", f"{seconds:.0f} s"),
     )
     path = folder / "report.html"
-    path.write_text(html(report(found, "handwritten digits", made)), encoding="utf-8")
+    some = data.digits()
+    assert some.y is not None
+    first = [int(np.flatnonzero(some.y == digit)[0]) for digit in range(10)]
+    path.write_text(html(report(found, some.x[first].reshape(-1, 8, 8), some.y[first], made)), encoding="utf-8")
     return path

@@ -112,8 +112,8 @@ def limits(chapter: Chapter, home: Path, screen: Screen) -> Chapter:
         a = store.kept(home / "kernels.npz", _provenance(chapter, x=task.x), compute)
     parts = {name.removeprefix("by_parameter/"): part for name, part in a.items() if name.startswith("by_parameter/")}
     found = Kernels(nngp=a["nngp"], ntk=a["ntk"], by_parameter=parts, method=str(a["method"]), error=a["error"])  # pyright: ignore[reportArgumentType]
-    plots.kernels({"NNGP": found.nngp, "NTK": found.ntk}, task.labels.tolist()).savefig(home / "kernels.svg")
-    shares = ", ".join(f"{name} {100 * np.trace(part) / np.trace(found.ntk):.0f} %" for name, part in parts.items())
+    plots.kernels({"NNGP": found.nngp, "NTK": found.ntk}, task.labels.astype(int).tolist()).savefig(home / "kernels.svg")
+    shares = ", ".join(f"{name} {np.trace(part) / np.trace(found.ntk):.0%}" for name, part in parts.items())
     screen.say(f"NTK by parameter: {shares}   ({found.method}, error {np.max(a['error']):.0e})\n")
     return replace(chapter, kernels=found)
 

@@ -60,30 +60,46 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Sections under one heading; what stands before the first of them."""
+
+    title: str
+    blocks: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     title: str
     lead: str
-    sections: tuple[Section, ...]
+    parts: tuple[Part, ...]
     provenance: tuple[tuple[str, str], ...] = ()
 
 
 def html(report: Report) -> str:
     """The report as one HTML page."""
     style = files("tensorprog.study").joinpath("report.css").read_text(encoding="utf-8")
-    names = [f"s{i}" for i, _ in enumerate(report.sections, 1)]
-    contents = "".join(f'<li><a href="#{a}">{escape(s.title)}</a></li>' for a, s in zip(names, report.sections, strict=True))
-    body = "".join(_section(a, s) for a, s in zip(names, report.sections, strict=True))
+    contents = "".join(_contents(i, part) for i, part in enumerate(report.parts, 1))
+    body = "".join(_part(i, part) for i, part in enumerate(report.parts, 1))
     made = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in report.provenance)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
         f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        f'<header><h1>{escape(report.title)}</h1><p class="lead">{escape(report.lead)}</p></header>\n<nav><ol>{contents}</ol></nav>\n'
+        f'<header><h1>{escape(report.title)}</h1><p class="lead">{escape(report.lead)}</p></header>\n<nav><ul>{contents}</ul></nav>\n'
         f"{body}<footer><dl>{made}</dl></footer>\n</main>\n</body>\n</html>\n"
     )
 
 
-def _section(anchor: str, section: Section) -> str:
-    return f'<section id="{anchor}">\n<h2>{escape(section.title)}</h2>\n{"".join(map(_block, section.blocks))}</section>\n'
+def _contents(i: int, part: Part) -> str:
+    below = "".join(f' <a href="#p{i}s{j}">{escape(s.title)}</a>' for j, s in enumerate(part.sections, 1))
+    return f'<li><a href="#p{i}"><b>{escape(part.title)}</b></a>{below}</li>'
+
+
+def _part(i: int, part: Part) -> str:
+    below = "".join(
+        f'<section id="p{i}s{j}">\n<h3>{escape(s.title)}</h3>\n{"".join(map(_block, s.blocks))}</section>\n' for j, s in enumerate(part.sections, 1)
+    )
+    return f'<article id="p{i}">\n<h2>{escape(part.title)}</h2>\n{"".join(map(_block, part.blocks))}{below}</article>\n'
 
 
 def _block(block: Block) -> str:
