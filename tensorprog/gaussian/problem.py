@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 from jax import Array
 
 from tensorprog.language.expr import Fn
@@ -81,3 +82,6 @@ class Estimate:
     value: Array
     method: str
     error: Array | float = 0.0
+
+
+jax.tree_util.register_dataclass(Estimate, ["value", "error"], ["method"])  # so that jitted functions may return one

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import integrate, special
 
-from tensorprog.gaussian import Strategy
+from tensorprog.gaussian import Estimate, Strategy, expect
 
 FUNCTIONS: dict[str, Callable[[float], float]] = {
     "relu": lambda x: max(x, 0.0),
@@ -35,6 +37,16 @@ def covariance(*rows):
 
 def pair(a, b, c):
     return covariance((a, c), (c, b))
+
+
+def jitted(product, cov, strategy: Strategy = Strategy(), mean=(0.0, 0.0, 0.0, 0.0)) -> Estimate:
+    """`expect` as users meet it: compiled, with covariances that are arguments. `cov` is a matrix or rows of arrays; means are structural."""
+    rows = [[jnp.asarray(x) for x in row] for row in cov]
+    return jax.jit(lambda c: expect(product, mean, lambda i, j: c[i][j], strategy))(rows)
+
+
+def gram(a, b, c):
+    return ((a, c), (c, b))
 
 
 def expectation_2d(f, g, a: float, b: float, c: float, m: float = 0.0, n: float = 0.0, cut: tuple[float, ...] = (0.0,)) -> float:
