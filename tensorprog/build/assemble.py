@@ -17,8 +17,8 @@ from tensorprog.build.naming import embedding, line_names
 from tensorprog.build.value import Average, Initial, Pointwise, Product, Value
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.expr import Expr, Ref, Softmax, substitute, walk
+from tensorprog.language.infix import depth
 from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, Width
-from tensorprog.language.listing import depth
 from tensorprog.language.program import Program, Training
 
 T = TypeVar("T")

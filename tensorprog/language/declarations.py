@@ -133,8 +133,11 @@ def _covariance(c: Covariance, scope: Scope, program: Program) -> Iterator[Said]
         yield "covariance", "a covariance is not a finite number", "Use finite numbers"
     elif c.a == c.b and (at := _asymmetry(c.values, rows)) is not None:
         i, j = at
-        yield ("covariance", f"entry ({i}, {j}) is {c.values[i * rows + j]:g} and entry ({j}, {i}) is {c.values[j * rows + i]:g}",
-               "A covariance is symmetric: make them equal")  # fmt: skip
+        yield (
+            "covariance",
+            f"entry ({i}, {j}) is {c.values[i * rows + j]:g} and entry ({j}, {i}) is {c.values[j * rows + i]:g}",
+            "A covariance is symmetric: make them equal",
+        )
     if sum({x.a, x.b} == {c.a, c.b} for x in program.covariances) > 1:
         yield "covariance", f"the covariance of {c.a} and {c.b} is given twice", "Keep one of the two"
 
@@ -192,8 +195,11 @@ def _readout(r: Readout, scope: Scope, network: Network) -> Iterator[Said]:
     first = network.readouts[0]
     expected = scope.variables.get(first.of, FAULTY).axes - frozenset(first.axes)
     if (own := x.axes - frozenset(r.axes)) != expected:
-        yield ("readout", f"its outputs have the axes ({', '.join(sorted(own))}), those of the first readout ({', '.join(sorted(expected))})",
-               "Sum over the axes that are not outputs")  # fmt: skip
+        yield (
+            "readout",
+            f"its outputs have the axes ({', '.join(sorted(own))}), those of the first readout ({', '.join(sorted(expected))})",
+            "Sum over the axes that are not outputs",
+        )
     yield from _readout_vector(r, scope, network)
 
 

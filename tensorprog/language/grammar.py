@@ -1,18 +1,18 @@
-"""Recursive descent over one line: expressions and declarations, the inverse of `listing`, rule by rule.
+"""Recursive descent over the words of an expression, the inverse of `infix`, rule by rule.
 
-    sum      = ["-"] product {("+" | "-") product}
-    product  = power {("*" | "/") power}
-    power    = {"-"} atom ["^" number]
-    atom     = number | name | "(" sum ")" | call
-    call     = name ["[" constants "]"] [primes | "{" orders "}"] "(" sum {"," sum} ")"
-             | ("sum" | "softmax") "[" axis "]" "(" sum ")"
-             | "gather" "[" axis ["->" axis] ":" indices "]" "(" sum ")"
-             | "select" "[" axis integer "]" "(" sum ")"
-             | "rename" "[" axis "->" axis size "]" "(" sum ")"
-             | "shift" "[" axis size "," integer "]" "(" sum ")"
-             | "tensor" "[" axis size {"," axis size} "]" "(" numbers ")"
-             | "onehot" "[" axis size "]" "(" integer ")" | "eye" "[" axis "," axis size "]"
-             | ("add" | "mul") "(" [sum {"," sum}] ")"
+sum      = ["-"] product {("+" | "-") product}
+product  = power {("*" | "/") power}
+power    = {"-"} atom ["^" number]
+atom     = number | name | "(" sum ")" | call
+call     = name ["[" constants "]"] [primes | "{" orders "}"] "(" sum {"," sum} ")"
+         | ("sum" | "softmax") "[" axis "]" "(" sum ")"
+         | "gather" "[" axis ["->" axis] ":" indices "]" "(" sum ")"
+         | "select" "[" axis integer "]" "(" sum ")"
+         | "rename" "[" axis "->" axis size "]" "(" sum ")"
+         | "shift" "[" axis size "," integer "]" "(" sum ")"
+         | "tensor" "[" axis size {"," axis size} "]" "(" numbers ")"
+         | "onehot" "[" axis size "]" "(" integer ")" | "eye" "[" axis "," axis size "]"
+         | ("add" | "mul") "(" [sum {"," sum}] ")"
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Mapping
 
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, identity, one_hot
 from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES
-from tensorprog.language.listing import CALLS, depth, shifted
+from tensorprog.language.infix import CALLS, depth, shifted
 from tensorprog.language.nonlin import named
 from tensorprog.language.scanner import Fault, Line, Word
 

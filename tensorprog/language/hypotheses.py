@@ -84,7 +84,7 @@ class Walk:
                     finding = "it may grow like exp(x^2) or faster in a Gaussian x, and its moments need not exist"
                     yield "growth", finding, "Use a function of slower growth"
                 self.order[out] = min(grows, 0.0)
-                self.tail[out] = (0.0 if isinstance(i, Moment) else tail if tail < QUADRATIC else 1.0)
+                self.tail[out] = 0.0 if isinstance(i, Moment) else tail if tail < QUADRATIC else 1.0
             case _:
                 assert_never(i)
 
@@ -92,8 +92,11 @@ class Walk:
         """Hypotheses that fail at `i`; to be asked before `outside`."""
         if isinstance(i, MatMul):
             if self.order[i.arg] < 0:
-                yield ("rank", f"{i.arg} vanishes as n grows, and {i.matrix} multiplies it: ranks need not be stable (arXiv 2009.10685, Remark E.13)",
-                       "Multiply first and scale then; as it stands the theorem is for pseudo-Lipschitz functions only")  # fmt: skip
+                yield (
+                    "rank",
+                    f"{i.arg} vanishes as n grows, and {i.matrix} multiplies it: ranks need not be stable (arXiv 2009.10685, Remark E.13)",
+                    "Multiply first and scale then; as it stands the theorem is for pseudo-Lipschitz functions only",
+                )
             return
         tail = growth(i.psi, self.tail)
         if EXPONENTIAL <= tail < QUADRATIC and self.language is not Language.NETSOR:
@@ -113,11 +116,17 @@ class Walk:
             return
         name = fn.name + "'" * sum(fn.order)
         if (scalar := self._switches_off(node)) is not None:
-            yield ("pseudo-lipschitz", f"{name} jumps at 0, where its argument goes with {scalar}: the limit is not that of finite widths "
-                   "(arXiv 2009.10685, Remark E.12)", "Use a function that is continuous in its parameters")  # fmt: skip
+            yield (
+                "pseudo-lipschitz",
+                f"{name} jumps at 0, where its argument goes with {scalar}: the limit is not that of finite widths (arXiv 2009.10685, Remark E.12)",
+                "Use a function that is continuous in its parameters",
+            )
         elif self.parameters:
-            yield ("pseudo-lipschitz", f"{name} jumps; in a program with scalar parameters the theorem then asks for rank stability "
-                   "(arXiv 2009.10685, Thm E.5)", "See that no vectors become dependent in the limit, or use a continuous function")  # fmt: skip
+            yield (
+                "pseudo-lipschitz",
+                f"{name} jumps; in a program with scalar parameters the theorem then asks for rank stability (arXiv 2009.10685, Thm E.5)",
+                "See that no vectors become dependent in the limit, or use a continuous function",
+            )
 
     def _switches_off(self, node: Apply) -> str | None:
         """A vanishing scalar without which the arguments read no vector: psi(x; theta) = 1(theta x != 0)."""

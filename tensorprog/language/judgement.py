@@ -24,8 +24,8 @@ from typing import assert_never
 
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
 from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES
+from tensorprog.language.infix import depth
 from tensorprog.language.instr import Instr, MatMul, Matrix, Moment, Nonlin
-from tensorprog.language.listing import depth
 from tensorprog.language.nonlin import named
 
 Said = tuple[str, str, str]  # rule, finding, way out

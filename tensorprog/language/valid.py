@@ -1,8 +1,8 @@
 """The judgement on a program: is it one (`judgement`, `declarations`), does a theorem hold it (`hypotheses`), do its dots vanish (`gia`).
 
-    >>> report = check(network)
-    >>> report.raise_if_invalid()
-    >>> print(report)
+>>> report = check(network)
+>>> report.raise_if_invalid()
+>>> print(report)
 """
 
 from __future__ import annotations

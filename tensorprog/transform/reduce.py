@@ -11,8 +11,8 @@ from typing import assert_never
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.expr import Expr, Ref, refs, substitute, walk
 from tensorprog.language.finding import MAX_DEPTH
+from tensorprog.language.infix import depth
 from tensorprog.language.instr import Instr, MatMul, Moment, Nonlin
-from tensorprog.language.listing import depth
 from tensorprog.language.program import Program
 
 MAX_NODES = 100_000  # of one fused expression

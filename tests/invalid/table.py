@@ -117,17 +117,15 @@ BODIES: dict[str, tuple[str, str]] = {
         "width k = -1/2 n",
         "line 13: width k = -1/2 n: [width] k is -1/2 of the base width; a width is positive. Give a ratio above 0.",
     ),
-    "width: unknown": (
-        "matrix B : n x k",
-        "line 13: matrix B : n x k: [name] there is no width called k. Define it above, or use one of m, n.",
-    ),
+    "width: unknown": ("matrix B : n x k", "line 13: matrix B : n x k: [name] there is no width called k. Define it above, or use one of m, n."),
     "width: of an embedding": (
         "vector k : m over token = U xi",
         "line 13: vector k : m over token = U xi: [width] U has rows of width n and of width m. Use two embedding matrices.",
     ),
     "matrix: sigma": (
         "matrix B : n x n, sigma 0",
-        "line 13: matrix B : n x n, sigma 0: [matrix] sigma is 0; a standard deviation is positive and finite. Give sigma > 0, or leave the tensor out.",
+        "line 13: matrix B : n x n, sigma 0: [matrix] sigma is 0; a standard deviation is positive and finite. "
+        "Give sigma > 0, or leave the tensor out.",
     ),
     "matrix: infinite sigma": (
         "matrix B : n x n, sigma inf",
@@ -143,10 +141,7 @@ BODIES: dict[str, tuple[str, str]] = {
         "vector k : n = U xi",
         "line 13: vector k : n = U xi: [init] k embeds xi, one vector a position, and xi has token. Give k the axes of xi.",
     ),
-    "init: input": (
-        "vector k : n = U eta",
-        "line 13: vector k : n = U eta: [name] there is no input called eta. Define it above, or use xi.",
-    ),
+    "init: input": ("vector k : n = U eta", "line 13: vector k : n = U eta: [name] there is no input called eta. Define it above, or use xi."),
     "covariance: indefinite": (
         "vector k : n ~ N(0, 1)\ncovariance v, k = (2)",
         "line 14: covariance v, k = (2): [covariance] the joint covariance of v, k is indefinite: given the others, k would have variance -3. "
@@ -163,7 +158,8 @@ BODIES: dict[str, tuple[str, str]] = {
     ),
     "covariance: widths": (
         "covariance u, v = (0.5)",
-        "line 13: covariance u, v = (0.5): [covariance] u has width m but v has width n, and their coordinates do not correspond. Leave this line out.",
+        "line 13: covariance u, v = (0.5): [covariance] u has width m but v has width n, and their coordinates do not correspond. "
+        "Leave this line out.",
     ),
     "covariance: embedding": (
         "covariance g, v = (0, 0, 0)",
@@ -197,14 +193,18 @@ BODIES: dict[str, tuple[str, str]] = {
 NETWORKS: dict[str, tuple[str, str]] = {
     "readout: width": ("readout a^T u : n", "line 13: readout a^T u : n: [readout] a has width n but u has width m. Give a width m."),
     "readout: scalar": ("readout a^T theta : n", "line 13: readout a^T theta : n: [readout] theta is a scalar. Read a vector out."),
-    "readout: name": ("readout a^T q : n", "line 13: readout a^T q : n: [name] there is no vector called q. Define it above, or use one of g, theta, u, v."),
+    "readout: name": (
+        "readout a^T q : n",
+        "line 13: readout a^T q : n: [name] there is no vector called q. Define it above, or use one of g, theta, u, v.",
+    ),
     "readout: axes": (
         "readout a^T v : n over token",
         "line 13: readout a^T v : n over token: [readout] a sums over token, which v does not have. Sum over axes of v.",
     ),
     "readout: outputs": (
         "readout a^T v : n\nreadout b^T g : n",
-        "line 14: readout b^T g : n: [readout] its outputs have the axes (token), those of the first readout (). Sum over the axes that are not outputs.",
+        "line 14: readout b^T g : n: [readout] its outputs have the axes (token), those of the first readout (). "
+        "Sum over the axes that are not outputs.",
     ),
     "readout: sigma": (
         "readout a^T v : n, sigma -1",
@@ -216,5 +216,8 @@ NETWORKS: dict[str, tuple[str, str]] = {
         "readout a^T v : n\ntrain B : rate 0, unit",
         "line 14: train B : rate 0, unit: [name] there is no tensor called B. Define it above, or use one of A, U, W, a, g, theta, u, v.",
     ),
-    "training: rate": ("readout a^T v : n\ntrain W : rate nan, unit", "line 14: train W : rate nan, unit: [training] the rate is nan. Give a finite rate; 0 freezes."),
+    "training: rate": (
+        "readout a^T v : n\ntrain W : rate nan, unit",
+        "line 14: train W : rate nan, unit: [training] the rate is nan. Give a finite rate; 0 freezes.",
+    ),
 }

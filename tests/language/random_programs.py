@@ -33,7 +33,12 @@ VECTORS = (
     InitVector("v1", "n"),
     InitVector("v2", "n", ("time",)),
 )
-SCALARS = (InitScalar("theta", exponent=-0.5), InitScalar("f0", ("time",), None), InitScalar("kappa", (), -2.5, -1.0), InitScalar("e", ("token",), 0.1))
+SCALARS = (
+    InitScalar("theta", exponent=-0.5),
+    InitScalar("f0", ("time",), None),
+    InitScalar("kappa", (), -2.5, -1.0),
+    InitScalar("e", ("token",), 0.1),
+)
 COVARIANCES = (Covariance("v1", "v2", (0.5, -0.25)), Covariance("v2", "v2", (1.0, 0.1, 0.1, 2.0)))
 CONSTANTS = {"leaky_relu": (0.2,), "abrelu": (-0.5, 1.5), "hermite": (3.0,), "ramp": (2.0,)}
 NUMBERS = (0.0, 1.0, -1.0, 2.0, -3.0, 0.5, 1e-300, -1.7976931348623157e308, 0.1, 1 / 3, 1e22, -2.5e-7)
@@ -60,9 +65,17 @@ def random_program(seed: int, length: int = 8) -> Program:
         body.append(Nonlin(out, psi) if kind == "nonlin" else Moment(out, psi))
         width[out], axes[out] = (w if kind == "nonlin" else None), axes_of(psi, axes)
     return Program(
-        f"random {seed}", (Width("n"), Width("m", Fraction(3, 2))), tuple(Axis(a, n) for a, n in SIZES.items()), (Input("xi", ("token",)),),
-        MATRICES, VECTORS, COVARIANCES, SCALARS, tuple(body), tuple(i.out for i in body[-2:]),
-    )  # fmt: skip
+        f"random {seed}",
+        (Width("n"), Width("m", Fraction(3, 2))),
+        tuple(Axis(a, n) for a, n in SIZES.items()),
+        (Input("xi", ("token",)),),
+        MATRICES,
+        VECTORS,
+        COVARIANCES,
+        SCALARS,
+        tuple(body),
+        tuple(i.out for i in body[-2:]),
+    )
 
 
 def random_network(seed: int) -> Network:

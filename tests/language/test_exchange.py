@@ -69,7 +69,7 @@ TEXT = to_json(random_network(1))
         (TEXT.replace('"exponent": -0.5', '"exponent": ' + "9" * 400), "value.program.scalars[0].exponent: a number below 1.8e308 is expected"),
         (TEXT.replace('"widths": [', '"widths": 3, "w": ['), "is expected"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_file_is_refused_with_its_fault(text: str, told: str) -> None:
     with pytest.raises(InvalidProgram) as e:
         from_json(text)

@@ -42,7 +42,16 @@ def test_two_readout_vectors_are_odd_jointly() -> None:
 
 @pytest.mark.parametrize(
     ("dk", "holds"),
-    [("v", True), ("v^3", True), ("tanh(v)", True), ("v * abs(v)", True), ("v^2", False), ("relu(v)", False), ("1 + v", False), ("v * moment_v", True)],
+    [
+        ("v", True),
+        ("v^3", True),
+        ("tanh(v)", True),
+        ("v * abs(v)", True),
+        ("v^2", False),
+        ("relu(v)", False),
+        ("1 + v", False),
+        ("v * moment_v", True),
+    ],
 )
 def test_oddness_is_read_off_the_expression(dk: str, holds: bool) -> None:
     text = f"moment_v := moment(v^2)\n{MLP}dk := {dk}\ndx2 := W2^T dk\n"

@@ -29,8 +29,15 @@ SCALARS = program("x1 := relu(h1)\nh2 := W2 x1\nc := moment(h2^2)\nx2 := h2 / (1
 def test_the_graph_has_a_node_a_variable_and_an_edge_a_reading() -> None:
     g = to_networkx(SCALARS)
     assert dict(g.nodes(data="kind")) == {
-        "h1": "initial", "u2": "initial", "u3": "initial", "x1": "X-var", "h2": "G-var", "c": "scalar", "x2": "X-var", "h3": "G-var",
-    }  # fmt: skip
+        "h1": "initial",
+        "u2": "initial",
+        "u3": "initial",
+        "x1": "X-var",
+        "h2": "G-var",
+        "c": "scalar",
+        "x2": "X-var",
+        "h3": "G-var",
+    }
     assert set(g.edges) == {("h1", "x1"), ("x1", "h2"), ("h2", "c"), ("h2", "x2"), ("c", "x2"), ("x2", "h3")}
     assert g.edges["x1", "h2"] == {"rule": "matmul", "matrix": "W2", "transpose": False}
     assert g.edges["x2", "h3"] == {"rule": "matmul", "matrix": "W2", "transpose": True}

@@ -9,8 +9,9 @@ import pytest
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.expr import Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, identity, one_hot
 from tensorprog.language.finding import MAX_CHARACTERS, MAX_DEPTH
+from tensorprog.language.infix import expression
 from tensorprog.language.instr import InitScalar, InitVector, MatMul, Moment, Nonlin
-from tensorprog.language.listing import expression, items
+from tensorprog.language.listing import items
 from tensorprog.language.nonlin import derivative, fn, named, user_function
 from tensorprog.language.program import Network, Program
 from tensorprog.language.text import parse, parse_expression, read, show
@@ -129,7 +130,23 @@ def test_random_programs_and_networks_are_read_back_exactly(seed: int) -> None:
 
 def test_the_random_programs_hold_every_kind_of_line_and_node() -> None:
     text = "".join(show(random_network(seed)) for seed in range(50))
-    for part in ("moment(", "^T ", "over", "covariance", "given", "sum[", "softmax[", "select[", "rename[", "gather[", "onehot[", "eye[", "'(", " / ", "kind"):
+    for part in (
+        "moment(",
+        "^T ",
+        "over",
+        "covariance",
+        "given",
+        "sum[",
+        "softmax[",
+        "select[",
+        "rename[",
+        "gather[",
+        "onehot[",
+        "eye[",
+        "'(",
+        " / ",
+        "kind",
+    ):
         assert part in text, part
 
 
@@ -145,13 +162,21 @@ def test_scalars_have_a_value_at_each_n() -> None:
     p = parse(text)
     assert isinstance(p, Program)
     assert p.scalars == (
-        InitScalar("a", (), 1.0, -0.5), InitScalar("b", (), -2.0, -1.0), InitScalar("c", (), 3.0), InitScalar("d"),
-        InitScalar("e", ("t",), None, -0.5), InitScalar("f", (), 1.0),
-    )  # fmt: skip
+        InitScalar("a", (), 1.0, -0.5),
+        InitScalar("b", (), -2.0, -1.0),
+        InitScalar("c", (), 3.0),
+        InitScalar("d"),
+        InitScalar("e", ("t",), None, -0.5),
+        InitScalar("f", (), 1.0),
+    )
 
 
 def test_keywords_are_names_too() -> None:
-    p = Program("network", vectors=(InitVector("width", "n"), InitVector("moment", "n")), body=(Nonlin("return", Ref("width")), Moment("vector", Ref("moment"))))
+    p = Program(
+        "network",
+        vectors=(InitVector("width", "n"), InitVector("moment", "n")),
+        body=(Nonlin("return", Ref("width")), Moment("vector", Ref("moment"))),
+    )
     assert parse(show(p)) == p
 
 
@@ -179,7 +204,10 @@ def test_all_problems_of_a_text_are_told_at_once() -> None:
         (MLP.rsplit("return", 1)[0], "[syntax] the text ends without a return line; it may be cut off."),
         (MLP[:-150], "[syntax]"),
         (MLP + "x9 := relu(x2)\n", "line 18: return h2, c: [syntax] lines follow the return line. Put it last."),
-        (MLP.replace("network", "program"), "line 15: readout v^T x2 : m over token, sigma 0.5: [syntax] this line belongs to a network, and this is a program."),
+        (
+            MLP.replace("network", "program"),
+            "line 15: readout v^T x2 : m over token, sigma 0.5: [syntax] this line belongs to a network, and this is a program.",
+        ),
         (MLP.replace("outputs 10", "outputs 10\noutputs 3"), "line 17: outputs 3: [syntax] this line stands twice. Keep one of them."),
         ("program p\nx := sum(y)\nreturn", "line 2, column 9: x := sum(y): [syntax] '(' stands where '[' is expected."),
         ("program p\nx := relu''(y, z)\nreturn", "a prime does not say which of the 2 arguments of relu is meant"),
@@ -192,7 +220,7 @@ def test_all_problems_of_a_text_are_told_at_once() -> None:
         ("program p\nwidth m = 1/0 n\nreturn", "[width] the ratio divides by zero"),
         ("program p\nvector v : n ~ N(0)\nreturn", "[init] N takes a mean and a variance, got 1 numbers"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_text_is_refused_with_its_fault(text: str, told: str) -> None:
     assert told in _refused(text)
 
@@ -213,7 +241,9 @@ def test_nesting_at_the_limit_is_read() -> None:
         expression(Apply(fn("relu"), (e,)))
 
 
-@pytest.mark.parametrize("table", ["onehot[a 1000000000000](3)", "eye[a, b 1000000]", "rename[a -> b 99999999999](x)", "gather[a -> b: 0..9999999999](x)"])
+@pytest.mark.parametrize(
+    "table", ["onehot[a 1000000000000](3)", "eye[a, b 1000000]", "rename[a -> b 99999999999](x)", "gather[a -> b: 0..9999999999](x)"]
+)
 def test_a_huge_table_is_refused_before_it_is_made(table: str) -> None:
     assert "[axis]" in _refused(f"program p\naxis a 1000000000000\nx := {table}\nreturn")
 

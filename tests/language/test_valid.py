@@ -86,8 +86,7 @@ def test_f_0_by_a_division_is_no_scalar_either() -> None:
 
 
 @pytest.mark.parametrize(
-    "quotient",
-    ["(tanh(v + theta * u) - tanh(v)) / theta", "(tanh(v + theta * u) * u - u * tanh(v)) / theta", "((v + theta * u)^2 - v^2) / theta"],
+    "quotient", ["(tanh(v + theta * u) - tanh(v)) / theta", "(tanh(v + theta * u) * u - u * tanh(v)) / theta", "((v + theta * u)^2 - v^2) / theta"]
 )
 def test_a_difference_quotient_stays_bounded(quotient: str) -> None:
     assert check(program(f"x := {quotient}", "scalar theta = n^-0.5")).ok
@@ -121,7 +120,7 @@ def test_exponential_growth() -> None:
     for diverges in ("exp(v^2)", "exp(v * u)", "exp(exp(v))", "exp(hermite[2](v))"):
         with pytest.raises(OutsideTheory, match="growth"):
             check(program(f"x := {diverges}")).raise_if_invalid()
-    with pytest.raises(OutsideTheory, match="line 7: y := .*growth"):
+    with pytest.raises(OutsideTheory, match=r"line 7: y := .*growth"):
         check(program("x := v^2\ny := exp(x)")).raise_if_invalid()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +9,13 @@ from typing import Literal, assert_never
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram.glyphs import GATE_TEXT_MAX, gate_text_width
-from tensorprog.interpret.diagram.names import embedding, typeset
+from tensorprog.interpret.diagram.names import embedding, transposed, typeset
 from tensorprog.interpret.diagram.psi import gate_texts
 from tensorprog.interpret.diagram.spec import BLACK, Gate, Graph, Kind, Product, Row, Vertex
 from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.language.expr import Apply, Fn, refs
+from tensorprog.language.infix import expression
 from tensorprog.language.instr import Embedding, InitScalar, InitVector, MatMul, Moment, Nonlin
-from tensorprog.language.listing import expression
 from tensorprog.language.program import Program
 
 COLOURS = ("#4472C4", "#ED7D31", "#70AD47", "#7030A0", "#C00000", "#00A3A3", "#BF9000", "#D6379A")
@@ -91,9 +90,7 @@ def _colours(program: Program, backward: frozenset[str]) -> dict[str, str]:
 
 
 def _product(program: Program, i: MatMul, colours: Mapping[str, str]) -> Product:
-    text = typeset(i.matrix)
-    if i.transpose:
-        text = text[:-1] + r"\top}" if re.search(r"\^\{\d+\}$", text) else text + r"^{\top}"
+    text = transposed(typeset(i.matrix)) if i.transpose else typeset(i.matrix)
     return Product(i.arg, i.out, i.matrix, text, i.transpose, colours.get(i.matrix, BLACK))
 
 

@@ -13,7 +13,7 @@ from tensorprog.interpret.particles.roots import Reals
 from tensorprog.language.expr import Apply, Expr, Growth, Ref, refs, walk
 from tensorprog.language.instr import InitScalar, Input, MatMul
 from tensorprog.language.program import Program
-from tensorprog.language.text import expression
+from tensorprog.language.text import parse_expression
 
 
 def check_functions(p: Program, *, differentiated: bool) -> None:
@@ -91,7 +91,7 @@ def read_expression(p: Program, psi: Expr | str) -> Expr:
     Raises:
         InvalidProgram: the text is no expression, or reads a name that the program does not have.
     """
-    e = (Ref(psi) if psi in p.width_of else expression(psi)) if isinstance(psi, str) else psi
+    e = (Ref(psi) if psi in p.width_of else parse_expression(psi)) if isinstance(psi, str) else psi
     unknown = [r for r in refs(e) if r not in p.width_of]
     if unknown:
         raise InvalidProgram(f"{p.name} has no variable {', '.join(unknown)}. It has {', '.join(p.width_of)}.")
