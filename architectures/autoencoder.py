@@ -13,7 +13,7 @@ def autoencoder(
     x: tp.Data, nonlinearity: str | tp.Nonlinearity = "erf", ratio: float = 1.0, decode: str | tp.Nonlinearity = "identity", sigma_u: float = 1.0,
     sigma_w: float = 1.0, sigma_v: float = 1.0,
 ) -> tp.Output:
-    """Encode by W, decode by W^T.
+    """A tied autoencoder: encode by W, decode by W^T.
 
     Args:
         ratio: the width of the code over n.

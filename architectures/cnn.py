@@ -6,7 +6,7 @@ from itertools import product
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 Padding = Literal["same", "valid", "circular"]
 Head = Literal["gap", "flatten", "sum"]
@@ -41,10 +41,11 @@ def _cnn(
     x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, kernel: int, stride: int, dilation: int,
     padding: Padding, pool: int, head: Head, sigma_w: float, sigma_b: float, sigma_v: float,
 ) -> tp.Output:
+    positive(depth=depth, kernel=kernel, stride=stride, dilation=dilation, pool=pool)
     phi = tp.nonlinearity(nonlinearity)
     taps = list(product(range(kernel), repeat=len(axes)))
     sigma = sigma_w / len(taps) ** 0.5
-    activation: tp.Value | None = None
+    activation: tp.Value | None = None  # the first convolution reads the data
     for l in range(1, depth + 1):
         into = axes if stride == 1 and padding != "valid" else tuple(f"{axis.rstrip('0123456789')}{l}" for axis in axes)
         if activation is None:
@@ -56,8 +57,7 @@ def _cnn(
         axes, activation = into, phi(biased(h, f"b{l}", sigma_b))
         if l == 1 and pool > 1:
             activation, axes = _pooled(activation, axes, pool)
-    if activation is None:
-        raise tp.InvalidProgram("[cnn] depth is 0: there is no convolution. Give depth >= 1.")
+    assert activation is not None
     if head == "flatten":
         return tp.readout("v", sigma_v, axes=axes) @ activation
     return tp.readout("v", sigma_v) @ (activation.mean(*axes) if head == "gap" else activation.sum(*axes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 
 @tp.network(x="element")
@@ -11,7 +11,8 @@ def deep_sets(
     x: tp.Data, element: int = 3, encoder: int = 2, decoder: int = 1, nonlinearity: str | tp.Nonlinearity = "relu",
     sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0,
 ) -> tp.Output:
-    """`encoder` layers for every element, the mean over elements, and `decoder` layers for the set."""
+    """Deep sets: `encoder` layers for every element, the mean over elements, and `decoder` layers for the set."""
+    positive(encoder=encoder)
     phi = tp.nonlinearity(nonlinearity)
     h = biased(tp.embedding("U", sigma_w) @ x, "b1", sigma_b)
     for l in range(2, encoder + 1):

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 
 @tp.network
@@ -17,6 +17,7 @@ def densenet(
     x: tp.Data, depth: int = 3, nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0
 ) -> tp.Output:
     """A fully connected DenseNet; the readout sees every layer."""
+    positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
     layers = [phi(biased(tp.embedding("U", sigma_w) @ x, "b1", sigma_b))]
     for l in range(2, depth + 1):

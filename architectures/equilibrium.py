@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 
 @tp.network
@@ -11,7 +11,8 @@ def equilibrium(
     x: tp.Data, steps: int = 3, nonlinearity: str | tp.Nonlinearity = "erf", sigma_w: float = 0.5, sigma_u: float = 1.0, sigma_b: float = 0.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
-    """The state after `steps` steps from 0; sigma_w small makes the map a contraction, whose fixed point the steps approach."""
+    """The state after `steps` tied steps from 0; with sigma_w small they approach a fixed point."""
+    positive(steps=steps)
     phi, W = tp.nonlinearity(nonlinearity), tp.matrix("W", sigma_w)
     drive = biased(tp.embedding("U", sigma_u) @ x, "b", sigma_b)
     z = phi(drive)

@@ -16,7 +16,7 @@ def mixer(
     x: tp.Data, token: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "gelu", ratio: float = 2.0, sigma_w: float = 1.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
-    """`depth` blocks of token and channel mixing, then the mean over tokens; `ratio` is the width of the channel MLP over n."""
+    """A mixer: `depth` blocks of token and channel mixing, then the mean over tokens; `ratio` is the width of the channel MLP over n."""
     phi, ffn = tp.nonlinearity(nonlinearity), tp.width("ffn", ratio) if ratio != 1 else tp.width("n")
     mixing = tp.constant(cosine_transform(token), axes=("token", "source"))
     z = tp.embedding("U", sigma_w) @ x

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 
 @tp.network
@@ -18,6 +18,7 @@ def normalized_mlp(
     sigma_b: float = 0.0, eps: float = 0.0, sigma_v: float = 1.0,
 ) -> tp.Output:
     """An MLP with layernorm or RMSnorm, without gain and bias, before every nonlinearity."""
+    positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
     normalize = tp.layernorm if norm == "layer" else tp.rmsnorm
     h = biased(tp.embedding("U", sigma_w) @ x, "b1", sigma_b)
@@ -32,6 +33,7 @@ def batchnorm_mlp(
     sigma_v: float = 1.0,
 ) -> tp.Output:
     """An MLP with batchnorm before every nonlinearity; one output for every element of the batch."""
+    positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
     h = tp.embedding("U", sigma_w) @ x
     for l in range(2, depth + 1):
@@ -45,6 +47,7 @@ def batchnorm_cnn(
     eps: float = 0.0, sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 1-D CNN with batchnorm over batch and pixels, then global average pooling; one output for every element of the batch."""
+    positive(depth=depth, kernel=kernel)
     phi = tp.nonlinearity(nonlinearity)
     sigma = sigma_w / kernel**0.5
     h = tp.conv({(t,): tp.embedding(f"U_{t}", sigma) for t in range(kernel)}, x, ("pixel",))

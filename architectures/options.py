@@ -1,4 +1,4 @@
-"""Options that architectures share: one number for all layers or one a layer, and which tensors are trained."""
+"""Options that architectures share: counts, one number for all layers or one a layer, biases that may be absent."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ import tensorprog as tp
 PerLayer = float | tuple[float, ...]
 
 
+def positive(**counts: int) -> None:
+    """Nothing, if all counts are at least 1.
+
+    Raises:
+        tp.InvalidProgram: one is not.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise tp.InvalidProgram(f"[option] {name} is {count}. Give a whole number >= 1.")
+
+
 def per_layer(value: PerLayer, depth: int) -> tuple[float, ...]:
     """`value` for every one of `depth` layers.
 
     Raises:
-        tp.InvalidProgram: another number of values than layers, or no layer at all.
+        tp.InvalidProgram: another number of values than layers, or no layer.
     """
+    positive(depth=depth)
     values = value if isinstance(value, tuple) else (float(value),) * depth
-    if depth < 1 or len(values) != depth:
-        raise tp.InvalidProgram(f"[layers] {len(values)} values for a depth of {depth}. Give one value, or one for each of at least one layer.")
+    if len(values) != depth:
+        raise tp.InvalidProgram(f"[option] {len(values)} values for a depth of {depth}. Give one value, or one for each layer.")
     return values
 
 

@@ -10,6 +10,6 @@ from architectures.options import biased
 def random_features(
     x: tp.Data, nonlinearity: str | tp.Nonlinearity = "cos", sigma_w: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0
 ) -> tp.Output:
-    """A hidden layer of frozen random features and a trained readout."""
+    """One hidden layer of frozen random features and a trained readout."""
     h = biased(tp.embedding("U", sigma_w, train=False) @ x, "b", sigma_b, train=False)
     return tp.readout("v", sigma_v) @ tp.nonlinearity(nonlinearity)(h)

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 Order = Literal["pre", "post"]
 
@@ -54,6 +54,7 @@ def _conv_resnet(
     x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, order: Order, kernel: int,
     sigma_w: float, sigma_b: float, scale: float, sigma_v: float,
 ) -> tp.Output:
+    positive(kernel=kernel)
     phi = tp.nonlinearity(nonlinearity)
     taps = list(product(range(kernel), repeat=len(axes)))
     sigma = sigma_w / len(taps) ** 0.5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 States = Literal["last", "every", "mean"]
 
@@ -23,6 +23,7 @@ def rnn(
         bidirectional: a second chain, with weights of its own, runs from the end; the readout sees both, v . s + v' . s'.
         read: the last state, the mean of all states, or every state (one output a step).
     """
+    positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
 
     def chain(mark: str, steps: Sequence[tp.Data]) -> list[tp.Value]:

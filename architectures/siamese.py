@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, positive
 
 
 @tp.network
@@ -13,7 +13,8 @@ def siamese(
     left: tp.Data, right: tp.Data, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "erf", compare: Literal["difference", "product"] = "product",
     sigma_w: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0,
 ) -> tp.Output:
-    """An MLP body g, applied to both inputs with the same weights, and a coordinatewise comparison."""
+    """An MLP body, applied to both inputs with the same weights, and a coordinatewise comparison."""
+    positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
 
     def body(x: tp.Data) -> tp.Value:

@@ -7,12 +7,17 @@ random, and no tensor program for a finite number of heads.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from math import cos, sin
+from operator import add
 from typing import Literal
 
 import tensorprog as tp
+from architectures.options import positive
 
 Norm = Literal["layer", "rms", "none"]
 Order = Literal["pre", "post"]
+Position = Literal["none", "learned", "sinusoidal"]
 Head = Literal["mean", "first", "last", "every"]
 FORBIDDEN = -1e30  # added to a logit, it makes the weight 0
 
@@ -21,10 +26,10 @@ FORBIDDEN = -1e30  # added to a logit, it makes the weight 0
 def transformer(
     x: tp.Data, token: int = 3, depth: int = 1, heads: int = 1, causal: bool = False, norm: Norm = "layer", order: Order = "pre",
     qkv: Literal["separate", "tied"] = "separate", nonlinearity: str | tp.Nonlinearity = "relu", gated: bool = False, ratio: float = 4.0,
-    position: float = 0.0, read: Head = "mean", outputs: int = 1, sigma_e: float = 1.0, sigma_qk: float = 1.0, sigma_u: float = 1.0,
-    sigma_o: float = 1.0, sigma_w: float = 2**0.5, sigma_v: float = 1.0, eps: float = 0.0,
+    position: Position = "none", read: Head = "mean", outputs: int = 1, sigma_e: float = 1.0, sigma_p: float = 1.0, sigma_qk: float = 1.0,
+    sigma_u: float = 1.0, sigma_o: float = 1.0, sigma_w: float = 2**0.5, sigma_v: float = 1.0, eps: float = 0.0,
 ) -> tp.Output:
-    """An encoder, or with `causal` a decoder.
+    """A Transformer encoder, or with `causal` a decoder.
 
     Args:
         heads: number of heads, each of width n; its output matrix has variance sigma_o^2 / (heads n), as one matrix of the concatenation.
@@ -32,13 +37,15 @@ def transformer(
         qkv: "tied" uses one matrix for queries, keys and values.
         gated: the gated feed-forward layer W2 (phi(W1 z) * W3 z) of SwiGLU (Shazeer 2020).
         ratio: width of the feed-forward layer over n.
-        position: standard deviation of learned positional embeddings, independent over positions; 0 for none.
+        position, sigma_p: positional embeddings, added to the token embeddings: "learned" is a trained vector of scale sigma_p for every position,
+            "sinusoidal" the embedding of the fixed encoding of Vaswani et al., normalized, in 16 dimensions.
         read: the mean of all tokens, the first, the last, or every token (one output a token); `outputs` is the size of the vocabulary.
     """
+    positive(heads=heads)
     phi, normalize = tp.nonlinearity(nonlinearity), _normalization(norm, eps)
     z = tp.embedding("E", sigma_e) @ x
-    if position:
-        z = z + tp.bias("P", position, axes={"token": token})
+    if position != "none":
+        z = z + _position(position, token, sigma_p)
     mask = tp.constant([[0.0 if j <= i else FORBIDDEN for j in range(token)] for i in range(token)], axes=("token", "source")) if causal else None
     for l in range(1, depth + 1):
         y = normalize(z) if order == "pre" else z
@@ -70,20 +77,25 @@ def ntk4a_transformer(
     return tp.readout("v", sigma_v, convention=trained) @ z.mean("token")
 
 
+def _position(kind: Position, tokens: int, sigma: float) -> tp.Value:
+    if kind == "learned":
+        return tp.bias("P", sigma, axes={"token": tokens})
+    codes = [[f(i / 10000 ** (k / 8)) / 8**0.5 for k in range(8) for f in (sin, cos)] for i in range(tokens)]
+    covariance = [[sigma**2 * sum(a * b for a, b in zip(p, q, strict=True)) for q in codes] for p in codes]
+    return tp.initial("P", variance=covariance, axes={"token": tokens})
+
+
 def _heads(
     y: tp.Value, l: int, heads: int, qkv: Literal["separate", "tied"], mask: tp.Value | None, sigma_qk: float, sigma_u: float, sigma_o: float
 ) -> tp.Value:
     """sum over heads of O_h sum_j a_ij u_j."""
-    total: tp.Value | None = None
+    outs: list[tp.Value] = []
     for h in range(heads):
         mark = f"{l}" if heads == 1 else f"{l}_{h}"
         u = tp.matrix(f"V{mark}", sigma_u) @ y
         q, k = (u, u) if qkv == "tied" else (tp.matrix(f"Q{mark}", sigma_qk) @ y, tp.matrix(f"K{mark}", sigma_qk) @ y)
-        out = tp.matrix(f"O{mark}", sigma_o / heads**0.5) @ tp.attention(q, k, u, over="token", mask=mask)
-        total = out if total is None else total + out
-    if total is None:
-        raise tp.InvalidProgram("[transformer] no head. Give heads >= 1.")
-    return total
+        outs.append(tp.matrix(f"O{mark}", sigma_o / heads**0.5) @ tp.attention(q, k, u, over="token", mask=mask))
+    return reduce(add, outs)
 
 
 def _feed_forward(y: tp.Value, l: int, phi: tp.Nonlinearity, ratio: float, gated: bool, sigma_w: float) -> tp.Value:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints, overload
 
 from tensorprog.build.assemble import assemble
 from tensorprog.build.family import names
@@ -111,9 +111,22 @@ def _bind(function: Callable[..., Any], axes: Axes, options: Mapping[str, Any]) 
         if name not in parameters and name not in sizes:
             known = ", ".join((*parameters, *sorted(sizes - set(parameters))))
             raise InvalidProgram(f"[network] {function.__name__} has no option {name!r}; it has {known}.")
+    _check_choices(function, options)
     given = {name: p.default for name, p in parameters.items() if p.default is not p.empty} | dict(options)
     inputs = [data(name, tuple(_axis(function, name, axis, given) for axis in axes.get(name, ()))) for name in parameters if name not in given]
     return inputs, {name: value for name, value in given.items() if name in parameters} | {x.input.name: x for x in inputs}
+
+
+def _check_choices(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Options that are annotated with a Literal have one of its values."""
+    try:
+        hints = get_type_hints(function)
+    except NameError:  # annotations that only a type checker can read
+        return
+    for name, value in options.items():
+        choices = get_args(hints.get(name)) if get_origin(hints.get(name)) is Literal else ()
+        if choices and value not in choices:
+            raise InvalidProgram(f"[network] {function.__name__}: {name} is {value!r}. Choose one of {', '.join(map(repr, choices))}.")
 
 
 def _axis(function: Callable[..., Any], owner: str, axis: str, given: Mapping[str, Any]) -> Axis:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.fft
+import scipy.linalg
 from jax import Array
 
 Params = dict[str, Array]
@@ -129,13 +131,19 @@ def rms(x: Array, eps: float = 0.0) -> Array:
 
 def transformer(
     p, x, *, token=3, depth=1, heads=1, causal=False, norm="layer", order="pre", qkv="separate", nonlinearity="relu", gated=False, ratio=4.0,
-    position=0.0, read="mean", outputs=1, sigma_e=1.0, sigma_qk=1.0, sigma_u=1.0, sigma_o=1.0, sigma_w=2**0.5, sigma_v=1.0, eps=0.0,
+    position="none", sigma_p=1.0, read="mean", outputs=1, sigma_e=1.0, sigma_qk=1.0, sigma_u=1.0, sigma_o=1.0, sigma_w=2**0.5, sigma_v=1.0, eps=0.0,
 ):
     phi = FUNCTIONS[nonlinearity]
     normalize: dict[str, Callable[[Array], Array]] = {"layer": lambda z: standardized(z, eps=eps), "rms": lambda z: rms(z, eps), "none": lambda z: z}
     pre = normalize[norm] if order == "pre" else normalize["none"]
     post = normalize[norm] if order == "post" else normalize["none"]
-    z = dense(p, "E", x, sigma_e) + (position * p["P"] if position else 0.0)
+    z = dense(p, "E", x, sigma_e)
+    if position == "learned":
+        z = z + sigma_p * p["P"]
+    if position == "sinusoidal":
+        angles = np.arange(token)[:, None] / 10000 ** (np.arange(8) / 8)
+        codes = np.concatenate([np.sin(angles), np.cos(angles)], 1) / np.sqrt(8)
+        z = z + sigma_p * jnp.asarray(scipy.linalg.sqrtm(codes @ codes.T)) @ p["P"]  # the symmetric root, as tensorprog.interpret.initial
     for l in range(1, depth + 1):
         y, total = pre(z), 0.0
         for h in range(heads):
@@ -259,7 +267,7 @@ def deep_sets(p, x, *, element=3, encoder=2, decoder=1, nonlinearity="relu", sig
 
 
 def mixer(p, x, *, token=4, depth=2, nonlinearity="gelu", ratio=2.0, sigma_w=1.0, sigma_v=1.0):
-    dct = jnp.asarray(__import__("scipy.fft").fft.dct(np.eye(token), axis=0, norm="ortho"))
+    dct = jnp.asarray(scipy.fft.dct(np.eye(token), axis=0, norm="ortho"))
     z = dense(p, "U", x, sigma_w)
     for l in range(1, depth + 1):
         y = z + dct @ z

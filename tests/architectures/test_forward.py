@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import tensorprog as tp
 from architectures import ZOO
 from tensorprog import Network
 from tensorprog.interpret.finite import apply, sample
@@ -45,3 +46,22 @@ def test_options_have_small_defaults_and_inputs_are_no_options(name: str) -> Non
     network = ZOO[name]()
     assert network.name == name
     assert not {i.name for i in network.program.inputs} & {p.name for p in parameters}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mlp", {"depth": 0}, "depth is 0"),
+        ("mlp", {"depth": 3, "sigma_w": (1.0, 2.0)}, "2 values for a depth of 3"),
+        ("mlp", {"nonlinearity": "rleu"}, "no nonlinearity is called 'rleu'"),
+        ("resnet", {"order": "past"}, "order is 'past'. Choose one of 'pre', 'post'"),
+        ("cnn1d", {"kernel": 0}, "kernel is 0"),
+        ("cnn1d", {"pixel": 2, "padding": "valid"}, "no valid position"),
+        ("transformer", {"heads": 0}, "heads is 0"),
+        ("gnn", {"edges": ((0, 4),)}, r"the edge \(0, 4\) leaves the nodes 0 .. 3"),
+        ("rnn", {"time": 0}, "size of axis 'time'"),
+    ],
+)
+def test_options_that_mean_nothing(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(tp.InvalidProgram, match=message):
+        ZOO[name](**options)

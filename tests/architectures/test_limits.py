@@ -1,0 +1,89 @@
+"""The limiting kernels of every architecture against its finite networks, and the symmetries that architectures promise."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import tensorprog as tp
+from architectures import ZOO
+from tensorprog.kernels.empirical import compiled
+from tests.architectures.cases import CASES, label
+
+DIMENSION, POINTS = 4, 2
+QUICK = [
+    ("mlp", {"depth": 3, "nonlinearity": "erf", "sigma_w": (1.1, 1.2, 1.3), "sigma_b": (0.1, 0.0, 0.3), "ratios": (1.0, 4.0, 0.5), "sigma_v": 0.7}),
+    ("cnn1d", {"pixel": 4, "padding": "valid", "kernel": 2, "head": "flatten"}),
+    ("normalized_mlp", {"norm": "rms", "sigma_b": 0.2}),
+    ("autoencoder", {"ratio": 2.0}),
+    ("densenet", {"sigma_b": 0.1}),
+    ("rnn", {"time": 2, "read": "every", "bidirectional": True}),
+]
+
+
+def data(network: tp.Network, points: int = POINTS, seed: int = 3) -> dict[str, np.ndarray]:
+    rng, size = np.random.default_rng(seed), network.program.size
+    return {i.name: rng.standard_normal((points, *(size[a] for a in sorted(i.axes)), DIMENSION)) for i in network.program.inputs}
+
+
+@pytest.mark.parametrize("case", QUICK, ids=label)
+def test_finite_kernels_scatter_around_the_limit(case: tuple[str, dict[str, Any]]) -> None:
+    """Each entry's mean over seeds is within 6 standard errors, and a bias of order 1/n, of the limit."""
+    name, options = case
+    network, seeds, n = ZOO[name](**options), 24, 128
+    x = data(network)
+    limit = tp.kernels(network, x)
+    finite = compiled(network, n)
+    draws = [finite(tp.sample(network, jax.random.key(seed), n, DIMENSION), x) for seed in range(seeds)]
+    for kind in ("nngp", "ntk"):
+        found, expected = np.stack([getattr(k, kind) for k in draws]), np.asarray(getattr(limit, kind))
+        standard = found.std(0, ddof=1) / np.sqrt(seeds)
+        allowed = 6 * standard + 8 / n * np.abs(expected).max()
+        assert (np.abs(found.mean(0) - expected) < allowed).all(), kind
+        assert (standard < 0.1 * np.abs(expected).max()).all()  # the test can see a tenth of the kernel
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_finite_kernels_converge_at_the_rate(case: tuple[str, dict[str, Any]]) -> None:
+    """The root mean square error falls like n^(-1/2): the slope's 95% interval, widened by a sixth for corrections of order 1/n, holds -1/2."""
+    name, options = case
+    network = ZOO[name](**options)
+    study = tp.converge(network, data(network), widths=(64, 128, 256, 512), seeds=48)
+    for kind in ("nngp", "ntk"):
+        slope = study[kind].slope
+        assert slope.low - 1 / 6 < -0.5 < slope.high + 1 / 6, f"{kind}: {slope}"
+
+
+def kernel(name: str, x: dict[str, np.ndarray], y: dict[str, np.ndarray], **options: Any) -> np.ndarray:
+    return np.asarray(tp.kernels(ZOO[name](**options), x, y).ntk)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "axis"),
+    [("deep_sets", {}, 1), ("transformer", {"qkv": "tied", "norm": "none"}, 1), ("cnn1d", {"pixel": 4, "depth": 1, "padding": "circular"}, 1)],
+)
+def test_symmetries_of_an_architecture_are_symmetries_of_its_kernel(name: str, options: dict[str, Any], axis: int) -> None:
+    """Permutations of a set and of unmarked tokens, translations of a circular image: K(g x, x') = K(x, x')."""
+    network = ZOO[name](**options)
+    x, y = data(network), data(network, seed=4)
+    moved = {key: np.roll(a, 1, axis) for key, a in x.items()}
+    np.testing.assert_allclose(kernel(name, moved, y, **options), kernel(name, x, y, **options), rtol=1e-12)
+
+
+def test_a_causal_transformer_read_at_its_first_token_sees_nothing_else() -> None:
+    network = ZOO["transformer"](causal=True, read="first", position="learned", ratio=1.0)
+    x = data(network)["x"]
+    later = x.copy()
+    later[:, 1:] += 1.0
+    params = tp.sample(network, jax.random.key(0), 8, DIMENSION)
+    np.testing.assert_allclose(tp.apply(network, params, 8, later), tp.apply(network, params, 8, x), rtol=1e-12)
+
+
+def test_frozen_features_have_the_nngp_as_ntk() -> None:
+    """Random features train their readout only (Rahimi & Recht 2007)."""
+    network = ZOO["random_features"](nonlinearity="erf", sigma_b=0.3)
+    found = tp.kernels(network, data(network, 4))
+    np.testing.assert_array_equal(found.ntk, found.nngp)
+    assert np.linalg.eigvalsh(np.asarray(found.ntk)).min() > 0
