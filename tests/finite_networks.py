@@ -1,11 +1,9 @@
-"""Small networks written out instruction by instruction, with what is hard for backpropagation: sharing, transposes, scalars, axes, several widths."""
+"""Small networks written out instruction by instruction: sharing, transposes, scalars, axes, several widths."""
 
 from fractions import Fraction
 
 from tensorprog.language.expr import Apply, Expr, Gather, Ref, Softmax, Sum, add, mul, number, one_hot, power
-from tensorprog.language.instr import (
-    Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width,
-)
+from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
 from tensorprog.language.nonlin import fn, user_function
 from tensorprog.language.program import Network, Program, Readout, Training
 
@@ -137,7 +135,8 @@ def several_readouts() -> Network:
         ),
         body=(
             Nonlin("z", mul(f("sin", r("gs")), r("g"))), MatMul("h", "A", "z"), Nonlin("y", f("tanh", r("h"))), MatMul("o", "B", "y"),
-            Nonlin("s", add(Sum("t", r("o")), r("p"))), Nonlin("s2", f("sin", r("s"))), Moment("c", mul(r("p"), r("s"))), Nonlin("last", mul(r("s"), r("c"))),
+            Nonlin("s", add(Sum("t", r("o")), r("p"))), Nonlin("s2", f("sin", r("s"))), Moment("c", mul(r("p"), r("s"))),
+            Nonlin("last", mul(r("s"), r("c"))),
         ),
         outputs=("last",),
     )
@@ -155,7 +154,8 @@ def positions() -> Network:
         ),
         (Covariance("p", "p", (1.0, 0.5, 0.5, 1.0)), Covariance("p", "s", (1.0, 0.5))), (InitScalar("c", ("b",), None),),
         body=(
-            Nonlin("m", mul(number(1 / 3), Sum("b", r("g")))), Nonlin("w", power(add(mul(r("g"), add(r("g"), mul(number(-1), r("m")))), number(9)), 0.5)),
+            Nonlin("m", mul(number(1 / 3), Sum("b", r("g")))), Nonlin("centred", add(r("g"), mul(number(-1), r("m")))),
+            Nonlin("w", power(add(mul(r("g"), r("g"), r("centred"), r("centred")), number(2)), 0.5)),
             MatMul("h", "W", "w"), Nonlin("y", add(f("tanh", mul(r("h"), r("p"))), mul(r("q"), r("c")), r("s"))),
             Moment("k", mul(r("y"), r("y"), r("c"))), Nonlin("o", mul(r("y"), r("k"), one_hot("b", 3, 1))),
             Nonlin("out", add(r("o"), f("sin", r("y")))),

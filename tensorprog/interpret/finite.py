@@ -22,13 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.expression import evaluate
 from tensorprog.interpret.initial import gaussians, positions, scale
 from tensorprog.language.expr import refs
-from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Moment, Nonlin
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar, Input, MatMul, Moment, Nonlin
 from tensorprog.language.program import Network, Program, Readout
 
 Params = Mapping[str, Array]
@@ -50,7 +51,7 @@ def shapes(source: Network | Program, n: int, dims: Mapping[str, int] | int | No
     """
     program = source.program if isinstance(source, Network) else source
     size = widths(program, n)
-    out = {m.name: (size[m.rows], size[m.cols]) for m in program.matrices}
+    out: dict[str, tuple[int, ...]] = {m.name: (size[m.rows], size[m.cols]) for m in program.matrices}
     for v in program.vectors:
         if isinstance(v.law, Embedding):
             _put(out, v.law.matrix, (size[v.width], _dimension(v.law.input, dims)))
@@ -239,7 +240,7 @@ def _input(program: Program, i: Input, given: Mapping[str, ArrayLike]) -> Array:
     for axis, found in zip(axes, xi.shape[xi.ndim - 1 - len(axes) : -1], strict=True):
         if found != program.size[axis]:
             raise InvalidProgram(f"[input] {i.name} has {found} positions along {axis}, whose size is {program.size[axis]}. Shape: {xi.shape}.")
-    if not isinstance(xi, jax.core.Tracer) and not np.isfinite(np.asarray(xi)).all():
+    if not isinstance(xi, Tracer) and not np.isfinite(np.asarray(xi)).all():
         raise InvalidProgram(f"[input] {i.name} has entries that are NaN or infinite. Clean the data first.")
     return xi
 

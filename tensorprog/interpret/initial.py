@@ -65,12 +65,12 @@ def root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InvalidProgram("[init] the covariance of initial vectors is not symmetric. Give C(a, b) = C(b, a).")
     values, vectors = np.linalg.eigh(matrix)
     if values[0] < -CLIP * max(values[-1], 0.0) or (values[-1] <= 0.0 and values[0] < 0.0):
-        raise InvalidProgram(f"[init] the covariance of initial vectors is indefinite: eigenvalue {values[0]:.3g}. Give a positive semi-definite one.")
+        raise InvalidProgram(f"[init] the covariance of initial vectors is indefinite: eigenvalue {values[0]:.3g}. Give a semi-definite one.")
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def scale(program: Program, units: Mapping[str, Array]) -> dict[str, Array]:
-    """root(covariance) applied to one array (*batch, *axes, n) a Gaussian initial vector: independent units to the joint law, about mean 0.
+    """root(covariance) applied to arrays (*batch, *axes, n), one a Gaussian initial vector: unit draws to the joint law about mean 0.
 
     The root is symmetric, so the same map takes gradients with respect to the vectors to gradients with respect to the units.
     """

@@ -40,8 +40,8 @@ Scalars = Mapping[str, ArrayLike]
 class EmpiricalKernels:
     """Kernels of one finite network, of shape (N1, N2, *output positions, *output positions).
 
-    With `outputs="full"` the shape is (N1, N2, C, C, *output positions, *output positions) for C outputs; "trace" averages the blocks of an output with
-    itself, "first" takes the first of them.
+    With `outputs="full"` the shape is (N1, N2, C, C, *output positions, *output positions) for C outputs; "trace" averages the blocks of
+    an output with itself, "first" takes the first of them.
 
     Attributes:
         nngp: sigma_v^2 x . x' / N summed over readouts: the covariance of f over readout vectors, given the body. Tends to the NNGP.
@@ -179,7 +179,7 @@ def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Poin
     out: dict[str, Gradient] = {}
     for m in p.matrices:
         if uses := back.uses[m.name]:
-            l, r = (concatenated([side(use[i]) for use in uses]) for i in (0, 1))  # noqa: E741
+            l, r = (concatenated([side(use[i]) for use in uses]) for i in (0, 1))
             out[m.name] = Gradient(l, r, (m.sigma**2 if unit(m.name) else 1.0) / (size[m.cols] * base))
     embedded = [v for v in p.vectors if isinstance(v.law, Embedding) and v.name in back.adjoint]
     for name in dict.fromkeys(v.law.matrix for v in embedded if isinstance(v.law, Embedding)):
@@ -224,7 +224,7 @@ def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Arr
     if not unit:
         variance(network, name)  # refuses several sigmas
     here = [(law, g) for law, g in gradients if law.matrix == name]
-    l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])  # noqa: E741
+    l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])
     data = (x[law.input] for law, _ in here)
     r = concatenated([xi.reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
     return Gradient(l, r, 1.0 / (r.shape[-1] * base))

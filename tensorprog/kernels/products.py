@@ -1,7 +1,7 @@
 """Inner products of gradients that are sums of outer products: <sum_s l_s r_s^T, sum_t l'_t r'_t^T> = sum_{s,t} (l_s . l'_t) (r_s . r'_t).
 
-S positions of vectors of sizes a and b cost S^2 (a + b) by the right side. Where that exceeds the a b of the left side (many pixels, narrow layers) the
-gradients themselves are formed, a slab of rows at a time, so that memory stays bounded.
+S positions of vectors of sizes a and b cost S^2 (a + b) by the right side. Where that exceeds the a b of the left side (many pixels,
+narrow layers) the gradients themselves are formed, a slab of rows at a time, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Gradient:
     depends on the output.
     """
 
-    l: Array  # noqa: E741
+    l: Array
     r: Array
     factor: float
 
@@ -36,10 +36,10 @@ def concatenated(sides: list[Array]) -> Array:
     return jnp.concatenate([jnp.broadcast_to(a, (*batch, *a.shape[3:])) for a in sides], axis=3)
 
 
-def inner_products(l: Array, r: Array, l2: Array, r2: Array) -> Array:  # noqa: E741
+def inner_products(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     """All inner products (N1, N2, O, O) of the gradients of one output, (N, O, S, rows) and (N, O, S, cols), in the cheaper of the two orders."""
     if _prefers_pairs(l.shape[0], l2.shape[0], l.shape[2], l.shape[3], r.shape[3]):
-        return jax.lax.map(lambda a: _by_pairs(*a, l2, r2), (l, r))
+        return jax.lax.map(lambda one: _by_pairs(one[0], one[1], l2, r2), (l, r))
     return _by_gradients(l, r, l2, r2)
 
 
@@ -48,11 +48,11 @@ def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: i
     return positions**2 * (rows + cols) <= rows * cols * (1 + positions / points + positions / points2)
 
 
-def _by_pairs(l: Array, r: Array, l2: Array, r2: Array) -> Array:  # noqa: E741
+def _by_pairs(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     return (jnp.einsum("osi,bpti->bopst", l, l2) * jnp.einsum("osi,bpti->bopst", r, r2)).sum((-2, -1))
 
 
-def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:  # noqa: E741
+def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     """Gradients formed for a slab of rows at a time."""
     rows, outputs = l.shape[-1], max(l.shape[1], r.shape[1])
     slab = min(rows, max(1, BUDGET // (4 * (l.shape[0] + l2.shape[0]) * outputs * r.shape[-1])))

@@ -1,7 +1,8 @@
 """What is trained, and how fast (Yang & Littwin 2021, section 3; Yang 2020, NTK4A): the two conventions, told in unit tensors.
 
-A tensor enters a network as sigma w. In the convention "unit" w is trained, in the convention "sigma" the tensor sigma w itself, which moves w faster by
-1 / sigma^2. A network of kind "moment" (f = v . x / N) is trained N times faster than its unit tensors say, so that it moves at all: that is muP.
+A tensor enters a network as sigma w. In the convention "unit" w is trained, in the convention "sigma" the tensor sigma w itself, which
+moves w faster by 1 / sigma^2. A network of kind "moment" (f = v . x / N) is trained N times faster than its unit tensors say, so that it
+moves at all: that is muP.
 """
 
 from __future__ import annotations

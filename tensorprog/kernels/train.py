@@ -1,7 +1,8 @@
 """Training a finite network by SGD, beside which kernel gradient descent is its limit (Yang & Littwin 2021, Theorem 5.3).
 
-theta_{t+1} = theta_t - eta_t rate q_{t+1}, q_{t+1} = mu q_t + dL(f_t(B_t)) / dtheta, on the unit-variance tensors of `sample` (NTK parametrization), with
-the rates that `Network.training` gives them. Steps, batches, schedules and losses mean what they mean in `dynamics.gradient_descent`.
+theta_{t+1} = theta_t - eta_t rate q_{t+1}, q_{t+1} = mu q_t + dL(f_t(B_t)) / dtheta, on the unit-variance tensors of `sample` (NTK
+parametrization), with the rates that `Network.training` gives them. Steps, batches, schedules and losses mean what they mean in
+`dynamics.gradient_descent`.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def train(
 
     def step(t: Array, state: tuple[Params, Params]) -> tuple[Params, Params]:
         theta, q = state
-        chosen = (data, target) if batch is None else jax.tree.map(lambda a: a[batch[t]], (data, target))
-        g = jax.grad(value)(theta, *chosen)
+        b = slice(None) if batch is None else batch[t]
+        g = jax.grad(value)(theta, {name: a[b] for name, a in data.items()}, target[b])
         q = {name: momentum * q[name] + r * g[name] for name, r in rates.items()}
         return {name: theta[name] - eta[t] * q[name] for name in rates}, q
 

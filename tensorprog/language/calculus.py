@@ -13,7 +13,26 @@ from math import prod
 from typing import assert_never
 
 from tensorprog.language.expr import (
-    ZERO, Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, add, axes_of, mul, number, one_hot, power,
+    ZERO,
+    Add,
+    Apply,
+    Expr,
+    Gather,
+    Mul,
+    Number,
+    Power,
+    Ref,
+    Softmax,
+    Sum,
+    Tensor,
+    add,
+    axes_of,
+    children,
+    mul,
+    number,
+    one_hot,
+    power,
+    rebuild,
 )
 from tensorprog.language.nonlin import derivative
 
@@ -61,6 +80,15 @@ def sum_out(e: Expr, axes: Axes, scope: Scope) -> Expr:
         constant = tuple(f for f in factors if axis not in scope.of(f))
         e = mul(*constant, _sum(axis, varying) if varying else number(scope.size[axis]))
     return e
+
+
+def replaced(e: Expr, part: Expr, by: Expr) -> Expr:
+    """e with `by` wherever it says `part`."""
+    if e == part:
+        return by
+    below = children(e)
+    new = tuple(replaced(c, part, by) for c in below)
+    return e if new == below else rebuild(e, new)
 
 
 def _sum(axis: str, factors: tuple[Expr, ...]) -> Expr:

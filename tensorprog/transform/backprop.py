@@ -7,23 +7,23 @@
 | x = psi(h..; c..), width m | dh_i += d_i psi dx,            dc_j += (m / N) Moment(d_{c_j} psi dx)       | [nonlin]   |
 | c = Moment(psi(h..; b..))  | dh_i += (N / m) dc d_i psi,    db_j += dc Moment(d_{b_j} psi)               | [moment]   |
 
-Scale. N is the size of the width class `base`: that of the first readout. For a network of kind "ntk", dx = sqrt(N) df/dx for every vector and
-dc = df/dc / sqrt(N) for every scalar; for kind "moment" (f = v . x / N), dx = N df/dx and dc = df/dc. A readout of another width n_r, or flattened
-over P positions, is f = sigma v . x / sqrt(n_r P), hence dx += sigma sqrt(N / (n_r P)) v (without the root for "moment").
+Scale. N is the size of the width class `base`: that of the first readout. For a network of kind "ntk", dx = sqrt(N) df/dx for every
+vector and dc = df/dc / sqrt(N) for every scalar; for kind "moment" (f = v . x / N), dx = N df/dx and dc = df/dc. A readout of another
+width n_r, or flattened over P positions, is f = sigma v . x / sqrt(n_r P), hence dx += sigma sqrt(N / (n_r P)) v (no root for "moment").
 
-Ratios of widths stand in the program as initial scalars, whose value there is the limit; at a finite width that rounds, `Backprop.scalars(n)` gives the
-actual ones, and then the finite meaning is automatic differentiation to rounding.
+Ratios of widths stand in the program as initial scalars, whose value there is the limit; at a finite width that rounds,
+`Backprop.scalars(n)` gives the actual ones, and then the finite meaning is automatic differentiation to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import prod, sqrt
+from math import prod
 from typing import assert_never
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.calculus import Scope, adjoint, widen
+from tensorprog.language.calculus import Scope, adjoint, replaced, widen
 from tensorprog.language.expr import ONE, Expr, Gather, Ref, add, identity, mul, number, power, refs
 from tensorprog.language.instr import Axis, InitScalar, InitVector, Instr, MatMul, Moment, Nonlin
 from tensorprog.language.program import Network, Program, Readout
@@ -34,11 +34,12 @@ class Backprop:
     """A body with its backward pass.
 
     Attributes:
-        program: the body, the readout vectors as initial vectors, the ratios of widths as initial scalars, the backward instructions.
+        program: the body and the backward instructions; readout vectors are initial vectors, ratios of widths initial scalars.
         base: the width class whose size is N.
         adjoint: the gradient dx of every vector and scalar x; a variable that f does not depend on has none.
-        uses: for every matrix the pairs (l, r), one a MatMul, whose products l r^T add up to its gradient: (dh, x) for h = W x, (y, dg) for g = W^T y.
-        outputs: a copy of every output axis of f. Gradients have these axes besides those of their variable: one gradient an output position.
+        uses: for every matrix the pairs (l, r), one a MatMul, whose products l r^T add up to its gradient: (dh, x) for h = W x,
+            (y, dg) for g = W^T y.
+        outputs: a copy of every output axis of f. Gradients have these axes besides those of their variable: one gradient a position.
         ratios: the initial scalars that are ratios of widths, (m, n) standing for m / n.
     """
 
@@ -85,13 +86,14 @@ def _of_network(network: Network) -> Backprop:
         _check_readout(network, r)
     p, size = network.program, network.program.size
     copies = {a: _fresh(f"{a}_out", set(size)) for a in network.output_axes}
-    readouts = tuple(InitVector(r.vector, r.width, r.axes) for r in {r.vector: r for r in network.readouts}.values() if r.vector not in p.init)
-    extended = replace(p, axes=(*p.axes, *(Axis(c, size[a]) for a, c in copies.items())), vectors=(*p.vectors, *readouts))
+    new = {r.vector: InitVector(r.vector, r.width, r.axes) for r in network.readouts if r.vector not in p.init}
+    extended = replace(p, axes=(*p.axes, *(Axis(c, size[a]) for a, c in copies.items())), vectors=(*p.vectors, *new.values()))
     tape = _Tape(extended, network.readouts[0].width, tuple(copies.values()))
     for r in network.readouts:
         count = prod(size[a] for a in r.axes)
         ratio = tape.ratio(r.width)
-        coefficient = mul(number(r.sigma / sqrt(count)), power(ratio, -0.5)) if network.kind == "ntk" else mul(number(r.sigma / count), power(ratio, -1))
+        half = 0.5 if network.kind == "ntk" else 1.0
+        coefficient = mul(number(r.sigma / count**half), power(ratio, -half))
         x: Expr = Ref(r.of)
         for a, copy in copies.items():
             x = Gather(x, a, copy, tuple(range(size[a])))
@@ -168,16 +170,20 @@ class _Tape:
             case Moment(_, psi):
                 width = next((w for r in refs(psi) if (w := self.program.width_of[r]) is not None), None)
                 for name, term in self.pull(i, psi, d):
-                    to_vector = not self.program.is_scalar(name) and width is not None
-                    self.terms.setdefault(name, []).append(_Term(mul(power(self.ratio(width), -1), term)) if to_vector else _Term(term, width))
+                    if width is None or self.program.is_scalar(name):
+                        self.terms.setdefault(name, []).append(_Term(term, width))
+                    else:
+                        self.terms.setdefault(name, []).append(_Term(mul(power(self.ratio(width), -1), term)))
             case _:
                 assert_never(i)
 
     def pull(self, i: Instr, psi: Expr, d: str) -> list[tuple[str, Expr]]:
         try:
-            return list(adjoint(psi, Ref(d), self.scope).items())
+            found = adjoint(psi, Ref(d), self.scope).items()
         except ValueError as error:
             raise InvalidProgram(f"{i.out}: [backprop] {error}. Use a function that is differentiable almost everywhere.") from error
+        is_value = isinstance(i, Moment) and all(map(self.program.is_scalar, refs(psi)))  # then psi (a softmax, say) has a name already
+        return [(name, replaced(term, psi, Ref(i.out)) if is_value else term) for name, term in found]
 
     def settle(self, name: str) -> str | None:
         """Write the instructions that add up the summands of the gradient of `name`; None where there are none."""
@@ -241,16 +247,21 @@ def _fresh(name: str, taken: set[str]) -> str:
 def _check_readout(network: Network, r: Readout) -> None:
     p = network.program
     if r.of not in p.axes_of or p.width_of[r.of] != r.width:
-        raise InvalidProgram(f"[readout] {r.vector} of width {r.width} reads {r.of}, which is no vector of that width. Read a vector of the readout's width.")
+        raise InvalidProgram(f"[readout] {r.vector} of width {r.width} reads {r.of}, which is no vector of that width. Read one that is.")
     own = tuple(a for a in p.axes_of[r.of] if a not in r.axes)
     if not set(r.axes) <= set(p.axes_of[r.of]) or set(own) != set(network.output_axes):
+        found, read, f = (", ".join(axes) for axes in (r.axes, p.axes_of[r.of], network.output_axes))
         raise InvalidProgram(
-            f"[readout] {r.vector} over ({', '.join(r.axes)}) reads {r.of} over ({', '.join(p.axes_of[r.of])}), but f has axes ({', '.join(network.output_axes)}). "
+            f"[readout] {r.vector} over ({found}) reads {r.of} over ({read}), but f has axes ({f}). "
             "Let every readout sum all axes of its vector but those of f."
         )
     v = p.init.get(r.vector)
-    if r.vector in p.axes_of and not (isinstance(v, InitVector) and v.width == r.width and set(v.axes) == set(r.axes) and network.outputs == 1):
-        raise InvalidProgram(f"[readout] {r.vector} is also a name of the body, but no initial vector over the readout's width and axes. Rename one of the two.")
+    shared = isinstance(v, InitVector) and v.width == r.width and set(v.axes) == set(r.axes) and network.outputs == 1
+    if r.vector in p.axes_of and not shared:
+        raise InvalidProgram(
+            f"[readout] {r.vector} is also a name of the body, but no initial vector over the readout's width and axes (or f has several outputs). "
+            "Rename one of the two."
+        )
 
 
 def _check_cotangent(program: Program, x: str, v: str) -> None:

@@ -14,7 +14,7 @@ from tensorprog.kernels import products
 from tensorprog.kernels.empirical import EmpiricalKernels, compiled, empirical_kernels, empirical_ntk_jacobian
 from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
 from tensorprog.language.program import Network, Program, Readout, Training
-from tests.finite_networks import D, NETWORKS, add, conv, f, mlp, r, vector_outputs
+from tests.finite_networks import NETWORKS, D, add, conv, f, mlp, r, vector_outputs
 
 WIDTH = 7
 ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "empirical.npz")
@@ -54,7 +54,7 @@ def test_structured_products_are_the_jacobian(name: str) -> None:
 
 
 @pytest.mark.parametrize("build", [vector_outputs, conv])
-def test_trace_and_first_are_blocks_of_the_full_kernel(build) -> None:  # noqa: ANN001
+def test_trace_and_first_are_blocks_of_the_full_kernel(build) -> None:
     network = build()
     params = sample(network, jax.random.key(2), WIDTH, D["x"])
     x = data(network, 3, 2)
@@ -108,7 +108,9 @@ def test_a_frozen_tensor_contributes_nothing() -> None:
     network = replace(mlp(), training={"W": Training(0.0), "v": Training(0.0)})
     params, x = sample(network, jax.random.key(6), WIDTH, 3), data(network, 2, 7)
     k = empirical_kernels(network, params, WIDTH, x)
-    assert not np.any(k.by_parameter["W"]) and not np.any(k.by_parameter["v"]) and np.all(np.diag(k.nngp) > 0)
+    assert not np.any(k.by_parameter["W"])
+    assert not np.any(k.by_parameter["v"])
+    assert np.all(np.diag(k.nngp) > 0)
     np.testing.assert_allclose(k.ntk, k.by_parameter["U"] + k.by_parameter["b"], rtol=1e-14)
 
 
@@ -125,12 +127,11 @@ def test_data_are_refused_with_the_name_of_the_axis() -> None:
 
 
 def recorded() -> tuple[Network, Params, jax.Array]:
-    """Dense(8, 1.3, .4), relu, Dense(8, 1.3, .4), erf, Dense(3, 1, .2): the last layer's 3 outputs are 3 readouts and a bias on the output, which
-    is the readout of a further unit that is 1 at every coordinate.
-    """
+    """Dense(8, 1.3, .4), relu, Dense(8, 1.3, .4), erf, Dense(3, 1, no bias)."""
+    bias = Gaussian(0.0, 0.16)
     p = Program(
         "recorded", inputs=(Input("x"),), matrices=(Matrix("W1", "n", "n", 1.3),),
-        vectors=(InitVector("g", "n", (), Embedding("W0", "x", 1.3)), InitVector("b0", "n", (), Gaussian(0.0, 0.16)), InitVector("b1", "n", (), Gaussian(0.0, 0.16))),
+        vectors=(InitVector("g", "n", (), Embedding("W0", "x", 1.3)), InitVector("b0", "n", (), bias), InitVector("b1", "n", (), bias)),
         body=(Nonlin("z", f("relu", add(r("g"), r("b0")))), MatMul("h", "W1", "z"), Nonlin("y", f("erf", add(r("h"), r("b1"))))),
     )
     net = Network(p, (Readout("v", "y", "n"),), outputs=3)

@@ -20,8 +20,8 @@ WIDTH, RNG = 9, np.random.default_rng(0)
 X, X_TEST, Y = RNG.standard_normal((5, 3)), RNG.standard_normal((2, 3)), RNG.standard_normal(5)
 
 
-def by_hand(network: Network, params, rates, batches, momentum, loss):  # noqa: ANN001, ANN202
-    """Plain SGD with a Python loop, all tensors in the convention of unit tensors; yields f on the training points before every step and after the last."""
+def by_hand(network: Network, params, rates, batches, momentum, loss):
+    """SGD in a Python loop on the unit tensors; yields f on the training points before every step and after the last."""
     q = jax.tree.map(jnp.zeros_like, params)
     of = unit_rates(network, WIDTH)
     yield apply(network, params, WIDTH, X)
@@ -33,7 +33,7 @@ def by_hand(network: Network, params, rates, batches, momentum, loss):  # noqa: 
 
 
 @pytest.mark.parametrize("build", [mlp, mup])
-def test_steps_are_sgd_by_hand(build) -> None:  # noqa: ANN001
+def test_steps_are_sgd_by_hand(build) -> None:
     """Momentum, a schedule, minibatches, and rates and conventions of single tensors (mlp has both)."""
     network = build()
     params = sample(network, jax.random.key(0), WIDTH, 3)
@@ -70,22 +70,25 @@ def test_vector_outputs_with_labels_learn() -> None:
     params = sample(network, jax.random.key(3), 64, 3)
     path = train(network, params, 64, X, labels, rate=0.3, steps=80, loss=cross_entropy, reduction="mean", record=80)
     loss = [float(np.mean([cross_entropy(f, jnp.asarray(y)) for f, y in zip(at, labels, strict=True)])) for at in path.train]
-    assert path.train.shape == (2, 5, 3) and loss[1] < 0.5 * loss[0]
+    assert path.train.shape == (2, 5, 3)
+    assert loss[1] < 0.5 * loss[0]
 
 
 def test_seeds_are_single_runs() -> None:
     network, keys = mlp(), jax.random.split(jax.random.key(4), 3)
     settings = {"rate": 0.1, "steps": 4, "record": 2, "x_test": X_TEST, "batches": minibatches(jax.random.key(0), 5, 2, 4)}
     times, seen, tested = train_seeds(network, keys, WIDTH, X, Y, together=2, **settings)
-    assert times.tolist() == [0, 2, 4] and seen.shape == (3, 3, 5) and tested.shape == (3, 3, 2)
+    assert times.tolist() == [0, 2, 4]
+    assert seen.shape == (3, 3, 5)
+    assert tested.shape == (3, 3, 2)
     path = train(network, sample(network, keys[2], WIDTH, 3), WIDTH, X, Y, **settings)
     np.testing.assert_allclose(seen[2], path.train, rtol=1e-10)
     np.testing.assert_allclose(tested[2], path.test, rtol=1e-10)
 
 
 @pytest.mark.parametrize("build", [mlp, layernorm])
-def test_small_steps_follow_the_empirical_kernel(build) -> None:  # noqa: ANN001
-    """f_1 - f_0 = - eta K (f_0 - y) + O(eta^2): halving eta twice divides the remainder by 4 twice, whatever the width and the rates of the tensors."""
+def test_small_steps_follow_the_empirical_kernel(build) -> None:
+    """f_1 - f_0 = - eta K (f_0 - y) + O(eta^2), whatever the width and the rates of the tensors: each halving of eta quarters the remainder."""
     network = build()
     params = sample(network, jax.random.key(5), WIDTH, 3)
     k = empirical_kernels(network, params, WIDTH, X).ntk
@@ -110,7 +113,8 @@ def test_wide_networks_follow_kernel_gradient_descent() -> None:
         limit = gradient_descent(kernel, Y, rate=0.1, steps=40, f0=path.train[0], record=40)
         far.append(float(np.linalg.norm(path.train[-1] - limit.train[-1]) / np.linalg.norm(limit.train[-1] - path.train[0])))
     # 16 times the width: a deviation of order n^(-1/2) falls by 4, fluctuating by a factor of less than 2
-    assert far[1] < 0.5 * far[0] and far[1] < 0.1
+    assert far[1] < 0.5 * far[0]
+    assert far[1] < 0.1
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

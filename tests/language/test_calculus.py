@@ -7,9 +7,7 @@ import pytest
 
 from tensorprog.interpret.expression import evaluate
 from tensorprog.language.calculus import Scope, adjoint, sum_out, widen
-from tensorprog.language.expr import (
-    ZERO, Apply, Gather, Power, Ref, Softmax, Sum, Tensor, add, identity, mul, number, one_hot,
-)
+from tensorprog.language.expr import ZERO, Apply, Gather, Power, Ref, Softmax, Sum, Tensor, add, identity, mul, number, one_hot
 from tensorprog.language.nonlin import fn, user_function
 
 SCOPE = Scope({"x": ("t",), "y": ("s", "t"), "z": (), "c": ("s",), "w": ("u",)}, {"s": 3, "t": 4, "u": 2})
@@ -42,7 +40,7 @@ def values(seed: int) -> dict[str, jax.Array]:
     return {name: jnp.asarray(rng.standard_normal([SCOPE.size[a] for a in axes])) for name, axes in SCOPE.axes.items()}
 
 
-def value(e, at, axes=SCOPE.axes):  # noqa: ANN001, ANN201
+def value(e, at, axes=SCOPE.axes):
     return evaluate(e, at, axes, frozenset())
 
 

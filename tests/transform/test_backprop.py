@@ -1,5 +1,7 @@
 """The finite meaning of backprop(p) is automatic differentiation of the finite meaning of p."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +12,12 @@ from tensorprog.interpret.finite import Params, apply, readout, run, sample, wid
 from tensorprog.interpret.initial import gaussians, scale
 from tensorprog.language.expr import Apply, Ref, mul
 from tensorprog.language.instr import InitScalar, InitVector, MatMul, Moment, Nonlin
+from tensorprog.language.listing import show
 from tensorprog.language.nonlin import fn
 from tensorprog.language.program import Network, Program, Readout
-from tensorprog.transform.backprop import backprop
-from tests.finite_networks import D, NETWORKS, mlp
+from tensorprog.language.valid import check
+from tensorprog.transform.backprop import Backprop, backprop
+from tests.finite_networks import NETWORKS, D, mlp
 
 WIDTH = 11  # not a power of two; 7/3 and 1/2 of it are rounded
 
@@ -41,7 +45,7 @@ def perturbed(network: Network, params: Params, by: dict[str, jax.Array]) -> jax
     return readout(network, params, WIDTH, values)
 
 
-def _one(p, i, params, values):  # noqa: ANN001, ANN202
+def _one(p, i, params, values):
     given = [name for name in p.axes_of if name in values]
     vectors = tuple(InitVector(v, p.width_of[v], p.axes_of[v]) for v in given if not p.is_scalar(v))
     known = tuple(InitScalar(c, p.axes_of[c]) for c in given if p.is_scalar(c))
@@ -49,35 +53,45 @@ def _one(p, i, params, values):  # noqa: ANN001, ANN202
     return run(line, {**params, **values}, WIDTH, None, {c.name: values[c.name] for c in known})[i.out]
 
 
+@cache
+def both(name: str):
+    """A network, its tensors, its gradient program with the values for each output, and df/dw for every tensor w by automatic differentiation."""
+    network = NETWORKS[name]()
+    params, x, back = sample(network, jax.random.key(3), WIDTH, D["x"]), data(network), backprop(network)
+    own = [r.vector for r in network.readouts if r.vector not in network.program.init]
+    given = {**scalars(network), **back.scalars(WIDTH)}
+    gradients = jax.jit(lambda v: run(back.program, {**params, **v}, WIDTH, x, given))
+    values = [gradients({v: params[v][c] for v in own}) for c in range(network.outputs)]
+    by_tensor = jax.jit(jax.jacobian(lambda p: apply(network, p, WIDTH, x, scalars(network))))(params)
+    return network, params, back, values, by_tensor
+
+
+def scales(network: Network, back: Backprop) -> tuple[float, float]:
+    """dx = sqrt(N) df/dx for vectors, df/dc / sqrt(N) for scalars; N df/dx and df/dc where f is a Moment."""
+    n = widths(network.program, WIDTH)[back.base]
+    return (n**0.5, n**-0.5) if network.kind == "ntk" else (float(n), 1.0)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_gradient_is_automatic_differentiation(name: str) -> None:
-    """dx = sqrt(N) df/dx for vectors, df/dc / sqrt(N) for scalars (N df/dx and df/dc where f is a Moment), for every output."""
-    network = NETWORKS[name]()
-    params = sample(network, jax.random.key(3), WIDTH, D["x"])
-    back = backprop(network)
-    forward = run(network.program, params, WIDTH, data(network), scalars(network))
-    zero = {x: jnp.zeros_like(a) for x, a in forward.items()}
-    np.testing.assert_allclose(perturbed(network, params, zero), apply(network, params, WIDTH, data(network), scalars(network)), rtol=1e-12)
-    expected = jax.jacobian(lambda by: perturbed(network, params, by))(zero)
-    n = widths(network.program, WIDTH)[back.base]
-    to_vector, to_scalar = (n**0.5, n**-0.5) if network.kind == "ntk" else (n, 1.0)
+    network, params, back, values, _ = both(name)
+    zero = {x: jnp.zeros_like(a) for x, a in values[0].items() if x in network.program.axes_of}
+    expected, f = jax.jit(jax.jacobian(lambda by: (perturbed(network, params, by),) * 2, has_aux=True))(zero)
+    np.testing.assert_allclose(f, apply(network, params, WIDTH, data(network), scalars(network)), rtol=1e-12)
+    to_vector, to_scalar = scales(network, back)
     for c in range(network.outputs):
-        readouts = {r.vector: params[r.vector][c] for r in network.readouts if r.vector not in network.program.init}
-        given = {**scalars(network), **back.scalars(WIDTH)}
-        values = run(back.program, {**params, **readouts}, WIDTH, data(network), given)
         for x, jacobian in expected.items():
-            scale = to_scalar if network.program.is_scalar(x) else to_vector
-            wanted = scale * (jacobian[c] if network.outputs > 1 else jacobian)
+            wanted = (to_scalar if network.program.is_scalar(x) else to_vector) * (jacobian[c] if network.outputs > 1 else jacobian)
             if x in {r.vector for r in network.readouts}:  # df/dv has a part that no variable of the body carries: see below
                 continue
             if x not in back.adjoint:
                 assert not np.any(wanted), x
                 continue
-            found = in_order(network, back, x, values[back.adjoint[x]])
+            found = in_order(network, back, x, values[c][back.adjoint[x]])
             np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12 * float(np.abs(wanted).max()), err_msg=x)
 
 
-def in_order(network, back, x, gradient):  # noqa: ANN001, ANN201
+def in_order(network, back, x, gradient):
     """Axes sorted by name -> output axes first, then those of x, as jax.jacobian has them."""
     now = back.program.axes_of[back.adjoint[x]]
     wanted = (*(back.outputs[a] for a in network.output_axes), *back.program.axes_of[x])
@@ -87,14 +101,8 @@ def in_order(network, back, x, gradient):  # noqa: ANN001, ANN201
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_products_of_uses_are_the_gradient_of_the_matrix(name: str) -> None:
-    network = NETWORKS[name]()
-    back = backprop(network)
-    params = sample(network, jax.random.key(4), WIDTH, D["x"])
-    first = {r.vector: params[r.vector][0] for r in network.readouts if r.vector not in network.program.init}
-    expected = jax.jacobian(lambda p: apply(network, p, WIDTH, data(network), scalars(network)))(params)
-    values = run(back.program, {**params, **first}, WIDTH, data(network), {**scalars(network), **back.scalars(WIDTH)})
-    size = widths(network.program, WIDTH)
-    n = size[back.base] ** (0.5 if network.kind == "ntk" else 1.0)
+    network, _, back, values, expected = both(name)
+    size, (n, _) = widths(network.program, WIDTH), scales(network, back)
     outputs = tuple(back.outputs[a] for a in network.output_axes)
     for m in network.program.matrices:
         total = 0.0
@@ -102,7 +110,7 @@ def test_products_of_uses_are_the_gradient_of_the_matrix(name: str) -> None:
             axes = [back.program.axes_of[side] for side in pair]
             letter = dict(zip(dict.fromkeys((*axes[0], *axes[1])), "abcdef", strict=False))
             left, right = ("".join(letter[a] for a in own) for own in axes)
-            total += jnp.einsum(f"{left}y,{right}z->{''.join(letter[a] for a in outputs)}yz", values[pair[0]], values[pair[1]])
+            total += jnp.einsum(f"{left}y,{right}z->{''.join(letter[a] for a in outputs)}yz", values[0][pair[0]], values[0][pair[1]])
         wanted = expected[m.name][0] if network.outputs > 1 else expected[m.name]
         np.testing.assert_allclose(m.sigma / size[m.cols] ** 0.5 * total / n, wanted, rtol=1e-10, atol=1e-13, err_msg=m.name)
 
@@ -110,21 +118,15 @@ def test_products_of_uses_are_the_gradient_of_the_matrix(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_of_vector_parameters_and_readouts(name: str) -> None:
     """Also of a readout vector that the body reads, and of correlated vectors (through the symmetric root of their covariance)."""
-    network = NETWORKS[name]()
-    back = backprop(network)
-    params = sample(network, jax.random.key(5), WIDTH, D["x"])
+    network, _, back, values, expected = both(name)
     own = {r.vector for r in network.readouts if r.vector not in network.program.init}
-    first = {v: params[v][0] for v in own}
-    expected = jax.jacobian(lambda p: apply(network, p, WIDTH, data(network), scalars(network)))(params)
-    values = run(back.program, {**params, **first}, WIDTH, data(network), {**scalars(network), **back.scalars(WIDTH)})
-    n = widths(network.program, WIDTH)[back.base] ** (0.5 if network.kind == "ntk" else 1.0)
-    gradients = {v: in_order(network, back, v, values[back.adjoint[v]]) for v in (*gaussians(network.program), *own)}
+    gradients = {v: in_order(network, back, v, values[0][back.adjoint[v]]) for v in (*gaussians(network.program), *own)}
     found = scale(network.program, gradients) | {v: gradients[v] for v in own}
     for v, gradient in found.items():
         wanted = expected[v][0] if network.outputs > 1 else expected[v]
         if v in own:  # the dimension of `outputs` copies, of which the first is looked at
             wanted = jnp.take(wanted, 0, axis=-2 - len(back.program.axes_of[v]))
-        np.testing.assert_allclose(gradient / n, wanted, rtol=1e-10, atol=1e-13, err_msg=v)
+        np.testing.assert_allclose(gradient / scales(network, back)[0], wanted, rtol=1e-10, atol=1e-13, err_msg=v)
 
 
 def test_the_limit_of_a_ratio_is_not_the_ratio() -> None:
@@ -136,11 +138,17 @@ def test_the_limit_of_a_ratio_is_not_the_ratio() -> None:
     assert back.scalars(WIDTH) == {ratio: 26 / 11}
 
 
-def test_gradient_names_are_new() -> None:
+def test_a_softmax_is_named_once() -> None:
+    """ds_j = a_j (da_j - sum a da), in the variable a that the forward pass has."""
+    back = backprop(NETWORKS["attention"]())
+    assert "dlogit := moment(a * (da - sum[source](a * da)))" in show(back.program)
+
+
+def test_the_result_is_a_valid_program() -> None:
     for build in NETWORKS.values():
         back = backprop(build())
-        names = [*back.program.init, *(i.out for i in back.program.body)]
-        assert len(names) == len(set(names))
+        report = check(back.program)
+        assert report.ok, str(report)
 
 
 def test_a_program_with_its_own_cotangents() -> None:
@@ -159,7 +167,7 @@ def test_a_program_with_its_own_cotangents() -> None:
         return out["h"] @ params["v"] + out["x"] @ params["w"]
 
     np.testing.assert_allclose(values[back.adjoint["a"]], jax.grad(value)(params["a"]), rtol=1e-12)
-    assert "unused" not in back.adjoint and "c" not in back.adjoint
+    assert {"unused", "c"}.isdisjoint(back.adjoint)
     assert back.uses == {"W": (("dh", "x"),)}
 
 
@@ -182,5 +190,5 @@ def test_a_missing_cotangent_or_wrong_readout_is_refused() -> None:
     with pytest.raises(InvalidProgram, match="Rename"):
         backprop(Network(program, (Readout("h", "y", "n"),)))
     delta = Program(vectors=(InitVector("g", "n"),), body=(Nonlin("x", Apply(fn("delta"), (Ref("g"),))),))
-    with pytest.raises(InvalidProgram, match="x: .*delta"):
+    with pytest.raises(InvalidProgram, match=r"x: .*delta"):
         backprop(Network(delta, (Readout("v", "x", "n"),)))
