@@ -7,13 +7,14 @@ dimension is the number of distinct linear forms, handed to `gaussian.expect` wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from tensorprog.interpret.limit.lift import derive, factor_parity
+from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
 from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Lin, Poly, Root, Term, Use, Variables
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Lin, Poly, Root, Term, Use, Variables
+from tensorprog.language.expr import Growth
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,6 +56,30 @@ class Expectations:
                 return self.s.zero
             parts.append(part)
         return self.s.product(parts)
+
+    def expected_derivative(self, t: Term, root: Root, on_form: OnForm) -> Iterator[tuple[S, tuple[Index, ...]]]:
+        """E d t / d root as a sum: each summand over all its indices, with the indices at which the root was read.
+
+        Lazy: what is independent of the differentiated component and has mean 0 is seen before anything is differentiated, so that derivatives that
+        do not matter (that of a step, say) are never formed.
+        """
+        groups = self._components(t.uses)
+        for k, group in enumerate(groups):
+            if not any(root in u.factor.roots for u in group):
+                continue
+            others = self.s.product((t.coef, *(self._component(g) for j, g in enumerate(groups) if j != k)))
+            if self.s.is_zero(others):
+                continue
+            closed = next((u for u in group if isinstance(u.factor, Closed)), None)
+            if closed is None:
+                found = ((self.s.product((d.coef, self.monomial(d.uses))), where) for d, where in derive(self.v, Term(self.s.one, tuple(group)), on_form))
+            else:
+                rest = tuple(u for u in group if u is not closed)
+                opened = (Term(inner.coef, (*inner.uses, *rest)) for inner in self.v.open(closed))
+                found = (pair for inner in opened for pair in self.expected_derivative(inner, root, on_form))
+            for slope, where in found:
+                if not self.s.is_zero(slope):
+                    yield self.s.product((others, slope)), where
 
     def _components(self, uses: tuple[Use, ...]) -> list[list[Use]]:
         groups: list[list[Use]] = []
@@ -104,7 +129,7 @@ class Expectations:
         pins = [k for k, u in enumerate(uses) if is_delta(u)]
         if pins and (linear or len(uses) > 2):
             return self._condition(uses[pins[0]], (*uses[: pins[0]], *uses[pins[0] + 1 :]), keep)
-        if linear and not any(_is_bell(u) for u in uses):
+        if linear and not any(_is_bell(u) or _jumps(u) for u in uses):
             return self._stein(uses[linear[0]], (*uses[: linear[0]], *uses[linear[0] + 1 :]), keep)
         return self._problem(uses)
 
@@ -195,3 +220,8 @@ class Expectations:
 def _is_bell(use: Use) -> bool:
     """e^{-u^2}: its derivative brings a linear factor back, so it goes into the Gaussian law instead (`gaussian.expect`)."""
     return isinstance(use.factor, Atom) and use.factor.fn.name == "gaussian"
+
+
+def _jumps(use: Use) -> bool:
+    """A step of a variable that is no linear form: its derivative has no value here, so the linear factor stays (it is sampled)."""
+    return isinstance(use.factor, Composite) and use.factor.fn.growth >= Growth.POLYNOMIAL

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping
 from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
-from tensorprog.interpret.limit.lift import Value, as_poly, derive, lift
+from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
 from tensorprog.interpret.limit.variable import Poly, Root, Term, Use, Variables, relabel
 from tensorprog.language.expr import Expr
@@ -137,10 +137,8 @@ class Master:
 
         terms: list[Term] = []
         for t in x.terms:
-            for d, where in derive(self.v, self.v.apart(t), on_form):
-                slope = self.scalars.product((d.coef, self.e.monomial(d.uses)), (*x.axes, *where))
-                if self.scalars.is_zero(slope):
-                    continue
+            for slope, where in self.e.expected_derivative(self.v.apart(t), root, on_form):
+                slope = self.scalars.product((slope,), (*x.axes, *where))
                 by: dict[Index, Index] = dict(zip(root.argument.axes, where, strict=True))
                 for y in root.argument.terms:
                     moved = relabel(self.v.apart(y), by)
