@@ -26,6 +26,7 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
 from tensorprog.kernels.dynamics import Loss, LossLike, gradient_descent, largest_stable_rate, squared
 from tensorprog.kernels.dynamics.losses import as_loss, total
+from tensorprog.kernels.dynamics.trajectory import start as targets_of
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.tensors import unit_rates
@@ -143,7 +144,7 @@ def follow(
         found = f"outputs along {network.output_axes}" if network.output_axes else f"a readout of kind {network.kind!r}"
         raise InvalidProgram(f"[study] {network.name} has {found}. Sum the output over its axes, by a readout of kind 'ntk'.")
     task = _task(network, x_train, y_train, x_test, rate, loss, momentum, level, dtype)
-    starts = {n: _start(task, n, jax.random.split(jax.random.fold_in(jax.random.key(key), n), seeds)) for n in widths}
+    starts = {n: _started(task, n, jax.random.split(jax.random.fold_in(jax.random.key(key), n), seeds)) for n in widths}
     steps = _steps(task, jnp.concatenate([s.train for s in starts.values()]))
     work, done, runs = seeds * sum(n * n for n in widths), 0, list[Run]()
     for n, start in starts.items():
@@ -196,13 +197,14 @@ def _task(
     dtype: DTypeLike,
 ) -> _Task:
     train, test = (finite.inputs_of(network.program, x) for x in (x_train, x_test))
-    k_train, k_test = kernels(network, train).ntk, kernels(network, test, train).ntk
-    curvature = as_loss(loss).curvature
+    n, curvature = len(next(iter(train.values()))), as_loss(loss).curvature
+    targets_of(n, y, jnp.zeros((n, network.outputs) if network.outputs > 1 else n))  # refuses targets that do not fit
     if rate is None and curvature is None:
-        raise InvalidProgram(f"[rate] how curved {as_loss(loss).name} is is not known. Give a learning rate, or the loss a curvature.")
+        raise InvalidProgram(f"[rate] the curvature of the loss {as_loss(loss).name} is not known. Give a learning rate.")
+    k = kernels(network, {name: jnp.concatenate([a, test[name]]) for name, a in train.items()}).ntk
     if rate is None:
-        rate = 0.5 * float(largest_stable_rate(k_train, curvature=curvature or 1.0, momentum=momentum))
-    return _Task(network, train, test, jnp.asarray(y), k_train, k_test, rate, as_loss(loss), momentum, level, jnp.dtype(dtype))
+        rate = 0.5 * float(largest_stable_rate(k[:n, :n], curvature=curvature or 1.0, momentum=momentum))
+    return _Task(network, train, test, jnp.asarray(y), k[:n, :n], k[n:, :n], rate, as_loss(loss), momentum, level, jnp.dtype(dtype))
 
 
 # The kernel.
@@ -255,7 +257,7 @@ def _apply(task: _Task, n: int, params: finite.Params, x: Mapping[str, Array]) -
     return finite.apply(task.network, params, n, {name: a.astype(task.dtype) for name, a in x.items()})
 
 
-def _start(task: _Task, n: int, keys: Array) -> _Start:
+def _started(task: _Task, n: int, keys: Array) -> _Start:
     def one(key: Array) -> tuple[Array, Array]:
         params = _sampled(task, n, key)
         return _apply(task, n, params, task.train), _apply(task, n, params, task.test)
