@@ -1,9 +1,12 @@
 """Coordinatewise functions as values: one row a function says its body, derivative, growth, parity and kinks.
 
-A body takes the array namespace J first (`jax.numpy` with `erf`, `sigmoid` ... added; see `interpret/expression.py`), so that this table needs no array
-library. `derivative` is an expression where one is given; None means that automatic differentiation of the body is used, and the derivative is
-written f'. `form` rewrites a function in the atoms whose Gaussian expectations have closed forms (ramp, erf, gaussian, sin, cos, exp, powers).
+A body takes the array namespace J first (`jax.numpy` with `erf`, `sigmoid` ... added), so that this table needs no array library. `derivative` is
+an expression where one is given; None means that automatic differentiation of the body is used, and the derivative is written f'. `form` rewrites
+a function in the atoms whose Gaussian expectations have closed forms (ramp, erf, gaussian, sin, cos, exp, powers).
 """
+
+# A body is untyped on purpose: J is any array namespace, x any array of it.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -69,22 +72,39 @@ TABLE: dict[str, Row] = {
     "delta": Row(lambda J, x: J.zeros_like(x), None, G.DISTRIBUTION, 1, (0.0,), lambda x: _call("ramp", x, -1.0)),
     "ramp": Row(
         lambda J, x, k: J.where(x > 0, J.maximum(x, 0.0) ** k if k else 1.0, 0.0) if k >= 0 else J.zeros_like(x),
-        _ramp_derivative, G.PSEUDO_LIPSCHITZ, 0, (0.0,), constants=("power",),
+        _ramp_derivative,
+        G.PSEUDO_LIPSCHITZ,
+        0,
+        (0.0,),
+        constants=("power",),
     ),
     "leaky_relu": Row(
-        lambda J, x, a: J.where(x > 0, x, a * x), lambda x, a: add(number(a), mul(number(1 - a), _call("step", x))), kinks=(0.0,),
-        form=lambda x, a: add(mul(number(a), x), mul(number(1 - a), _call("ramp", x, 1.0))), constants=("slope",),
+        lambda J, x, a: J.where(x > 0, x, a * x),
+        lambda x, a: add(number(a), mul(number(1 - a), _call("step", x))),
+        kinks=(0.0,),
+        form=lambda x, a: add(mul(number(a), x), mul(number(1 - a), _call("ramp", x, 1.0))),
+        constants=("slope",),
     ),
     "abrelu": Row(
-        lambda J, x, a, b: J.where(x > 0, b * x, a * x), lambda x, a, b: add(number(a), mul(number(b - a), _call("step", x))), kinks=(0.0,),
-        form=lambda x, a, b: add(mul(number(a), x), mul(number(b - a), _call("ramp", x, 1.0))), constants=("left", "right"),
+        lambda J, x, a, b: J.where(x > 0, b * x, a * x),
+        lambda x, a, b: add(number(a), mul(number(b - a), _call("step", x))),
+        kinks=(0.0,),
+        form=lambda x, a, b: add(mul(number(a), x), mul(number(b - a), _call("ramp", x, 1.0))),
+        constants=("left", "right"),
     ),
     "abs": Row(
-        lambda J, x: J.abs(x), lambda x: _call("sign", x), parity=1, kinks=(0.0,),
+        lambda J, x: J.abs(x),
+        lambda x: _call("sign", x),
+        parity=1,
+        kinks=(0.0,),
         form=lambda x: add(mul(number(2), _call("ramp", x, 1.0)), mul(number(-1), x)),
     ),
     "sign": Row(
-        lambda J, x: J.sign(x), lambda x: mul(number(2), _call("delta", x)), G.POLYNOMIAL, -1, (0.0,),
+        lambda J, x: J.sign(x),
+        lambda x: mul(number(2), _call("delta", x)),
+        G.POLYNOMIAL,
+        -1,
+        (0.0,),
         lambda x: add(_call("ramp", x, 0.0), mul(number(-1), _call("ramp", mul(number(-1), x), 0.0))),  # 0 at 0
     ),
     "erf": Row(lambda J, x: J.erf(x), lambda x: mul(number(2 / sqrt(pi)), _call("gaussian", x)), parity=-1),
@@ -93,8 +113,11 @@ TABLE: dict[str, Row] = {
     "sigmoid": Row(lambda J, x: J.sigmoid(x)),
     "gelu": Row(
         lambda J, x: 0.5 * x * (1.0 + J.erf(x / sqrt(2))),
-        lambda x: add(number(0.5), mul(number(0.5), _call("erf", mul(number(sqrt(0.5)), x))),
-                      mul(number(1 / sqrt(2 * pi)), x, _call("gaussian", mul(number(sqrt(0.5)), x)))),
+        lambda x: add(
+            number(0.5),
+            mul(number(0.5), _call("erf", mul(number(sqrt(0.5)), x))),
+            mul(number(1 / sqrt(2 * pi)), x, _call("gaussian", mul(number(sqrt(0.5)), x))),
+        ),
         form=lambda x: add(mul(number(0.5), x), mul(number(0.5), x, _call("erf", mul(number(sqrt(0.5)), x)))),
     ),
     "gelu_tanh": Row(lambda J, x: 0.5 * x * (1.0 + J.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))),
@@ -105,7 +128,10 @@ TABLE: dict[str, Row] = {
     "exp": Row(lambda J, x: J.exp(x), lambda x: _call("exp", x), G.EXPONENTIAL),
     "hermite": Row(
         lambda J, x, k: sum(c * x**i for i, c in enumerate(hermite_coefficients(int(k)))),
-        lambda x, k: mul(number(sqrt(k)), _hermite(x, k - 1)) if k else number(0), G.PSEUDO_LIPSCHITZ, form=_hermite, constants=("degree",),
+        lambda x, k: mul(number(sqrt(k)), _hermite(x, k - 1)) if k else number(0),
+        G.PSEUDO_LIPSCHITZ,
+        form=_hermite,
+        constants=("degree",),
     ),
 }
 

@@ -9,9 +9,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from tensorprog.language.expr import axes_of, refs
-from tensorprog.language.instr import (
-    Axis, Covariance, Embedding, InitScalar, InitVector, Input, Instr, MatMul, Matrix, Moment, Nonlin, Width,
-)
+from tensorprog.language.instr import Axis, Covariance, Embedding, InitScalar, InitVector, Input, Instr, MatMul, Matrix, Moment, Nonlin, Width
 
 
 @dataclass(frozen=True)
