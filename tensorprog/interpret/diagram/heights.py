@@ -15,7 +15,7 @@ Ports = dict[tuple[str, str], float]
 
 NODE_GAP, GATE_GAP = 0.9, 6.0
 MATRIX_ROOM = 7.0  # between products, whose matrices have to be named
-BEND = Room(0.0, 0.0, 3.0, 3.0)
+BEND = Room(0.0, 0.0, 2.0, 2.0)
 STRANGER_PORT = 6.5  # between the inputs that a gate reads from another row
 BENDS = "bend:"
 LINE = "line"  # the common level to which a row leans
@@ -27,14 +27,15 @@ SPINE, LEVEL = 8.0, 0.12
 
 
 def heights(
-    rank: Mapping[str, int], chains: Mapping[Link, Chain], strangers: Mapping[Link, bool], room: Mapping[str, Room], long: Mapping[str, float],
-    *, matrix_room: float = MATRIX_ROOM,
+    rank: Mapping[str, int], chains: Mapping[Link, Chain], strangers: Mapping[Link, bool], moments: frozenset[str],
+    room: Mapping[str, Room], long: Mapping[str, float], *, matrix_room: float = MATRIX_ROOM,
 ) -> tuple[dict[str, float], Ports]:
     """Heights of items and bends, and where on a gate's sides each edge ends.
 
     Args:
         rank: the columns of the row's items.
         strangers: inputs from other rows; True: from above.
+        moments: the gates with a bar.
         matrix_room: added between products one above the other.
     """
     column = {**rank, **{bend: c for chain in chains.values() for bend, c in chain}}
@@ -43,7 +44,7 @@ def heights(
     index = {name: k for layer in layers for k, name in enumerate(layer)}
     ports = _input_ports(_sorted(hops, index, "input"), strangers, long) | _output_ports(_sorted(hops, index, "output"), long)
     products = {link.target for link in chains if link.kind == "product"}
-    wants = [_level(a, b, link, ports) for a, b, link in hops] + _spine(chains)
+    wants = [_level(a, b, link, ports) for a, b, link in hops] + _spine(chains, moments)
     for layer in layers:
         for a, b in pairwise(layer):
             gap = room.get(a, BEND).down + room.get(b, BEND).up
@@ -94,9 +95,10 @@ def _level(a: str, b: str, link: Link, ports: Ports) -> Difference:
     return Difference(a, b, start - end, BY_BENDS[a.startswith(BENDS) + b.startswith(BENDS)] * BY_KIND[link.kind])
 
 
-def _spine(chains: Mapping[Link, Chain]) -> list[Difference]:
-    """Gates that follow each other through one product want to stand on a line."""
+def _spine(chains: Mapping[Link, Chain], moments: frozenset[str]) -> list[Difference]:
+    """Gates that follow each other, through a product or past others (a residual branch), want to stand on a line."""
     made_by = {link.target: link.source for link in chains if link.kind == "output"}
     multiplied = {link.target: link.source for link in chains if link.kind == "product"}
-    read_by = [(link.source, link.target) for link in chains if link.kind == "input"]
-    return [Difference(made_by[x], gate, 0.0, SPINE) for node, gate in read_by if (x := multiplied.get(node)) in made_by]
+    inputs = [(link, len(chain) > 2 and link.target not in moments) for link, chain in chains.items() if link.kind == "input"]
+    before = [(link.source if past_others else multiplied.get(link.source), link.target) for link, past_others in inputs]
+    return [Difference(made_by[x], gate, 0.0, SPINE) for x, gate in before if x in made_by]

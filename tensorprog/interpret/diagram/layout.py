@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from tensorprog.interpret.diagram.detours import channel, plan
 from tensorprog.interpret.diagram.glyphs import CIRCLE, LABEL_SIZE, NOTE_SIZE, THICKNESS, long_side, outline
 from tensorprog.interpret.diagram.heights import BEND, BENDS, MATRIX_ROOM, NODE_GAP, Chain, Ports, heights
 from tensorprog.interpret.diagram.names import roman
-from tensorprog.interpret.diagram.placed import LABEL_GAP, NOTE_GAP, ROW_GAP, Column, Link, Placed, Room, gate_key, links_of
+from tensorprog.interpret.diagram.placed import LABEL_GAP, NOTE_GAP, Column, Link, Placed, Room, gate_key, links_of
 from tensorprog.interpret.diagram.programming import Difference, least_absolute
 from tensorprog.interpret.diagram.spec import Gate, Graph, Vertex
 
@@ -34,26 +35,51 @@ def place(graph: Graph) -> Placed:
     long = {gate_key(g.name): _long(g, row) for g in graph.gates}
     room = {v.name: _node_room(graph, v) for v in graph.vertices} | {gate_key(g.name): _gate_room(g, long) for g in graph.gates}
     chains = {link: _chain(link, rank) for link in links if row[link.source] == row[link.target]}
-    across: dict[str, float] = {}
+    depth: dict[str, float] = {}  # height within the row
     ports: Ports = {}
-    spans: list[tuple[float, float]] = []
-    floor = 0.0
+    sizes: list[tuple[float, float]] = []
     for r in range(len(graph.rows)):
-        own = {item: rank[item] for item in row if row[item] == r}
-        strangers = {link: row[link.source] < r for link in links if row[link.target] == r != row[link.source]}
-        nearest_first = dict(sorted(strangers.items(), key=lambda s: (rank[s[0].source], abs(across.get(s[0].source, 0.0) - floor))))
-        mine = {link: c for link, c in chains.items() if row[link.source] == r}
-        found, own_ports = heights(own, mine, nearest_first, room, long, matrix_room=NODE_GAP if graph.upward else MATRIX_ROOM)
-        top = max((y + room.get(i, BEND).up for i, y in found.items()), default=0.0)
-        bottom = min((y - room.get(i, BEND).down for i, y in found.items()), default=0.0)
-        across |= {i: y + floor - top for i, y in found.items()}
+        found, own_ports = _row(graph, r, row, rank, chains, room, long, depth)
+        depth |= found
         ports |= own_ports
-        spans.append((floor - (top - bottom), floor))
-        floor = spans[-1][0] - ROW_GAP
-    columns = _columns(graph, chains, rank, across, room)
-    at = {item: (columns[rank[item]].centre, across[item]) for item in row}
-    bends = {link: tuple((x, across[bend]) for bend, c in chain[1:-1] for x in _sides(columns[c], chain)) for link, chain in chains.items()}
-    return Placed(graph, links, at, rank, room, long, ports, bends, columns, spans)
+        low = min((y - room.get(i, BEND).down for i, y in found.items()), default=0.0)
+        sizes.append((low, max((y + room.get(i, BEND).up for i, y in found.items()), default=0.0)))
+    columns = _columns(graph, chains, rank, depth, room)
+    x = {item: columns[c].centre for item, c in rank.items()}
+    ahead = lambda item: -1.0 if graph.rows[row[item]].leftward else 1.0  # noqa: E731
+    detours = plan([link for link in links if link not in chains], row, x, ports, ahead)
+    spans = _spans(sizes, [channel(detours, row, r) for r in range(len(sizes) - 1)])
+    lift = [top - high for (_, top), (_, high) in zip(spans, sizes, strict=True)]
+    at = {item: (x[item], depth[item] + lift[row[item]]) for item in row}
+    bends = {
+        link: tuple((side, depth[bend] + lift[row[link.source]]) for bend, c in chain[1:-1] for side in _sides(columns[c], chain))
+        for link, chain in chains.items()
+    }
+    return Placed(graph, links, at, rank, room, long, ports, bends, columns, spans, detours)
+
+
+def _row(
+    graph: Graph, r: int, row: Mapping[str, int], rank: Mapping[str, int], chains: Mapping[Link, Chain], room: Mapping[str, Room],
+    long: Mapping[str, float], depth: Mapping[str, float],
+) -> tuple[dict[str, float], Ports]:
+    """Heights and ports of one row, those of the rows above it known: their edges arrive in the order in which they come near."""
+    own = {item: rank[item] for item in row if row[item] == r}
+    mine = {link: c for link, c in chains.items() if row[link.source] == r}
+    strangers = [link for link in links_of(graph) if row[link.target] == r != row[link.source]]
+    strangers.sort(key=lambda link: (rank[link.source], depth.get(link.source, 0.0)))
+    arriving = {link: row[link.source] < r for link in strangers}
+    moments = frozenset(gate_key(g.name) for g in graph.gates if g.bar)
+    return heights(own, mine, arriving, moments, room, long, matrix_room=NODE_GAP if graph.upward else MATRIX_ROOM)
+
+
+def _spans(sizes: Sequence[tuple[float, float]], channels: Sequence[float]) -> list[tuple[float, float]]:
+    """Bottom and top of every row, from the top of the drawing downwards."""
+    spans: list[tuple[float, float]] = []
+    top = 0.0
+    for (low, high), below in zip(sizes, [*channels, 0.0], strict=True):
+        spans.append((top - (high - low), top))
+        top = spans[-1][0] - below
+    return spans
 
 
 def _ranks(graph: Graph, links: Sequence[Link], row: Mapping[str, int]) -> dict[str, int]:

@@ -11,6 +11,9 @@ GREEK = frozenset([*_SMALL.split(), *_CAPITAL.split()])
 ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
 _MEMBER = re.compile(r"^(?P<base>[^\[]*)\[(?P<index>[\d, ]+)\]$")
 _WORD = re.compile(r"^(?P<letters>.*?)(?P<digits>\d*)(?P<primes>'*)$")
+_INDEXED = re.compile(r"(?P<base>.*)_\{(?P<index>(?:[^{}]|\{[^{}]*\})*)\}")
+_RAISED = re.compile(r"\^\{(\d+)\}")
+_COMPOUND = re.compile(r"([A-Z])([a-z]{1,2})(\d*)")  # Wq, Uo: one letter and its index
 _GRADIENT = re.compile(rf"d(?P<base>([A-Za-z]|{'|'.join(sorted(GREEK))})\d*'*)")
 
 
@@ -38,8 +41,7 @@ def typeset(name: str, twin: str | None = None) -> str:
         return "d" + typeset(twin)
     if member := _MEMBER.match(name):
         positions = ",".join(str(int(i) + 1) for i in member["index"].split(","))
-        base = typeset(member["base"])
-        return base[:-1] + "," + positions + "}" if base.endswith("}") and "_{" in base else base + "_{" + positions + "}"
+        return indexed(typeset(member["base"]), positions)
     first, *rest = [part for part in re.split(r"[_.]", name) if part] or [name]
     accents = [ACCENTS[part] for part in rest if part in ACCENTS]
     rest = [part for part in rest if part not in ACCENTS]
@@ -49,6 +51,8 @@ def typeset(name: str, twin: str | None = None) -> str:
 
 
 def _scripted(text: str, accents: list[str]) -> str:
+    if match := _COMPOUND.fullmatch(text):
+        return match[1] + "_{" + word(match[2]) + "}" + ("^{" + match[3] + "}" if match[3] else "")
     match = _WORD.match(text)
     assert match is not None
     letters, digits = (match["letters"], match["digits"]) if match["letters"] else (match["digits"], "")
@@ -61,9 +65,22 @@ def _scripted(text: str, accents: list[str]) -> str:
 def _subscripted(base: str, rest: list[str]) -> str:
     if not rest:
         return base
-    return base + "_{" + ",".join(part if part.isdigit() else word(part) if part.isalpha() else _scripted(part, []) for part in rest) + "}"
+    return indexed(base, ",".join(part if part.isdigit() else word(part) if part.isalpha() else _scripted(part, []) for part in rest))
+
+
+def indexed(text: str, index: str) -> str:
+    """A subscript, joined to the one that is there."""
+    if match := _INDEXED.fullmatch(text):
+        return match["base"] + "_{" + match["index"] + "," + index + "}"
+    return text + "_{" + index + "}"
+
+
+def transposed(text: str) -> str:
+    """The transpose of a matrix, its sign joined to the superscript that is there."""
+    return _RAISED.sub(r"^{\g<1>\\top}", text, count=1) if _RAISED.search(text) else text + r"^{\top}"
 
 
 def embedding(matrix: str, data: str, member: str = "") -> str:
     """The label of an input embedding: U xi."""
-    return typeset(matrix) + typeset(data + member)
+    right = typeset(data + member)
+    return typeset(matrix) + (r"\," if right.startswith(r"\text") else "") + right

@@ -13,7 +13,6 @@ from tensorprog.interpret.diagram.glyphs import Point
 from tensorprog.interpret.diagram.spec import Graph
 
 LABEL_GAP, NOTE_GAP = 1.6, 2.0  # between a node and its name, a name and its axes
-ROW_GAP = 34.0  # between the rows of forward and backward pass
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,15 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Detour:
+    """Along which lane in front of the target's row, and how wide around the gate; 0 is innermost. `from_above`: where the source stands."""
+
+    lane: int
+    turn: int
+    from_above: bool
+
+
+@dataclass(frozen=True)
 class Placed:
     """A graph with its positions. Items are nodes, by name, and gates, by `gate_key`.
 
@@ -55,6 +63,7 @@ class Placed:
         ports: (source, target) -> how far above the gate's middle the edge meets it.
         bends: where an edge passes the columns between its ends.
         row_span: bottom and top of every row.
+        detours: how edges between rows go.
     """
 
     graph: Graph
@@ -67,6 +76,7 @@ class Placed:
     bends: Mapping[Link, tuple[Point, ...]]
     columns: Sequence[Column]
     row_span: Sequence[tuple[float, float]]
+    detours: Mapping[Link, Detour]
 
     def row(self, item: str) -> int:
         return self.graph.gate[item[len(GATE) :]].row if item.startswith(GATE) else self.graph.vertex[item].row

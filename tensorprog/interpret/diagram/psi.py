@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import isclose
 from typing import assert_never
 
-from tensorprog.interpret.diagram.names import roman, typeset, word
+from tensorprog.interpret.diagram.names import indexed, roman, typeset, word
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
 
 Show = Callable[[str], str]
@@ -111,8 +111,8 @@ def _write(e: Expr, show: Show) -> tuple[str, int]:
             return show(name), ATOM
         case Number(value):
             return number(value), ATOM if value >= 0 else SUM
-        case Tensor(axes, _, _):
-            return "A_{" + ",".join(word(a) for a in axes) + "}", ATOM
+        case Tensor(axes, shape, values):
+            return _constants(axes, shape, values), ATOM
         case Add(terms):
             return _sum(terms, show), SUM
         case Mul(factors):
@@ -129,6 +129,16 @@ def _write(e: Expr, show: Show) -> tuple[str, int]:
             return roman("softmax") + "(" + formula(arg, show) + ")", ATOM
         case _:
             assert_never(e)
+
+
+def _constants(axes: tuple[str, ...], shape: tuple[int, ...], values: tuple[float, ...]) -> str:
+    """Constants over axes: an indicator where they are one, else A."""
+    names = ",".join(word(a) for a in axes)
+    if sorted(values) == [0.0] * (len(values) - 1) + [1.0] and len(axes) == 1:
+        return r"1_{" + names + f"={values.index(1.0) + 1}" + "}"
+    if len(shape) == 2 and values == tuple(float(i == j) for i in range(shape[0]) for j in range(shape[1])):
+        return r"\delta_{" + names + "}"
+    return "1" if set(values) == {1.0} else "A_{" + names + "}"
 
 
 def _sum(terms: tuple[Expr, ...], show: Show) -> str:
@@ -157,6 +167,7 @@ def _product(factors: tuple[Expr, ...], show: Show) -> str:
             return roman("mean") + "_{" + word(axis) + "}" + " " + _at(ATOM, arg, show)
         case _:
             pass
+    factors = tuple(f for f in factors if not (isinstance(f, Tensor) and set(f.values) == {1.0})) or factors
     below = [f for f in factors if isinstance(f, Power) and f.exponent < 0]
     above = [f for f in factors if f not in below]
     negative, *_ = (True, None) if above and isinstance(above[0], Number) and above[0].value < 0 else (False, None)
@@ -182,11 +193,9 @@ def _power(base: Expr, exponent: float, show: Show) -> tuple[str, int]:
 def _gather(arg: Expr, axis: str, into: str | None, index: tuple[int, ...], show: Show) -> str:
     inside = _at(ATOM, arg, show)
     if into is None:
-        return inside + "_{" + str(index[0] + 1) + "}"
+        return indexed(inside, str(index[0] + 1))
     steps = {j - i for i, j in enumerate(index) if j >= 0}
-    if steps == {0}:
-        return inside
     if len(steps) == 1:
         (step,) = steps
-        return inside + "_{" + word(axis) + f"{step:+d}" + "}"
-    return inside + "_{" + word(into) + "}"
+        return indexed(inside, f"{word(axis)}{step:+d}") if step else inside
+    return indexed(inside, word(into))

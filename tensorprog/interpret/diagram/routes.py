@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot
 
+from tensorprog.interpret.diagram.detours import HOOK, HOOK_STEP, LANE_FIRST, LANE_STEP
 from tensorprog.interpret.diagram.glyphs import CIRCLE, SQUARE, THICKNESS, Point
-from tensorprog.interpret.diagram.placed import LABEL_GAP, Link, Placed, is_gate
+from tensorprog.interpret.diagram.placed import LABEL_GAP, Detour, Link, Placed, is_gate
 
 Segments = tuple[tuple[str, tuple[Point, ...]], ...]
 STRAIGHT_SLOPE = 0.8
-HOOK, HOOK_STEP, LANE_FIRST, LANE_STEP = 7.0, 3.2, 5.0, 3.6
 QUARTER = 0.5523
 
 
@@ -66,7 +66,7 @@ def _bezier(controls: Sequence[Point], t: float) -> tuple[Point, Point]:
 
 def routes(placed: Placed) -> dict[Link, Segments]:
     """The curve of every edge."""
-    detours = _detours(placed)
+    detours = placed.detours
     return {link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link) for link in placed.links}
 
 
@@ -128,42 +128,10 @@ def _trimmed(placed: Placed, link: Link, start: Point, end: Point) -> Segments:
     return line((ax + ux * ra, ay + uy * ra), (bx - ux * rb, by - uy * rb))
 
 
-@dataclass(frozen=True)
-class Detour:
-    """How an edge between rows goes: along which lane in front of the target's row, and how wide it turns at the gate; 0 is innermost."""
-
-    lane: int
-    turn: int
-
-
-def _detours(placed: Placed) -> dict[Link, Detour]:
-    between = [link for link in placed.links if placed.row(link.source) != placed.row(link.target)]
-    inner_first = sorted(between, key=lambda k: (placed.rank[k.target], -abs(placed.ports.get((k.source, k.target), 0.0))))
-    taken: dict[tuple[int, bool], list[list[tuple[float, float]]]] = {}
-    turns: dict[tuple[int, int, bool], int] = {}
-    detours: dict[Link, Detour] = {}
-    for link in inner_first:
-        row, from_above = placed.row(link.target), placed.row(link.source) < placed.row(link.target)
-        ends = (placed.at[link.source][0], _arriving(placed, link)[0] - HOOK * placed.ahead(link.target))
-        span = (min(ends) - 2, max(ends) + 2)
-        lanes = taken.setdefault((row, from_above), [])
-        highest = max((k for k, used in enumerate(lanes) if any(span[0] <= u[1] and u[0] <= span[1] for u in used)), default=-1)
-        lane = highest + 1
-        if lane == len(lanes):
-            lanes.append([])
-        lanes[lane].append(span)
-        gap = (row, placed.rank[link.target], from_above)
-        detours[link] = Detour(lane, turns.get(gap, 0))
-        turns[gap] = detours[link].turn + 1
-    return detours
-
-
 def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     """Out of the node towards the other row, along a lane between the rows, and around into the input side of the gate."""
-    row = placed.row(link.target)
-    downward = placed.row(link.source) < row
-    v = -1.0 if downward else 1.0
-    facing = placed.row_span[row][1 if downward else 0]
+    v = -1.0 if detour.from_above else 1.0
+    facing = placed.row_span[placed.row(link.target)][1 if detour.from_above else 0]
     level = facing - v * (LANE_FIRST + LANE_STEP * detour.lane)
     end, d = _arriving(placed, link), placed.ahead(link.target)
     side = end[0] - d * (HOOK + HOOK_STEP * detour.turn)
@@ -183,10 +151,11 @@ def _way_out(placed: Placed, item: str, v: float) -> list[Stop]:
     """Straight out of the node where its column is free on that side, else through the gap beside its column."""
     x, y = placed.at[item]
     row, rank = placed.row(item), placed.rank[item]
-    others = [o for o in placed.at if o != item and placed.rank[o] == rank and placed.row(o) == row and (placed.at[o][1] - y) * v > 0]
-    if not others:
+    column = [o for o in placed.at if placed.rank[o] == rank and placed.row(o) == row]
+    before = sum((placed.at[o][1] - y) * v > 0 for o in column)
+    if not before:
         return [Stop((x, y + v * _radius(placed, item)), (0.0, v))]
-    side = placed.columns[rank].right + 5.0
+    side = placed.columns[rank].right + 3.0 + 2.4 * ((before - 1) % 4)
     return [Stop((x + _radius(placed, item), y), (1.0, 0.0)), Stop((side, y + v * 8.0), (0.0, v))]
 
 
