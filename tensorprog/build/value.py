@@ -89,10 +89,11 @@ class Value(Family):
         return Value(axes, Pointwise(psi(Ref(self.key)), {self.key: self}), self.width)
 
     def describe(self) -> str:
-        kind = "scalar" if self.width is None else f"vector of width {self.width.name}"
         name = self.source.declaration.name if isinstance(self.source, Initial) else self.label
+        kind = "scalar" if self.width is None else "vector"
+        width = f" of width {self.width.name}" if self.width else ""
         over = f" over {', '.join(f'{a.name}={a.size}' for a in self.axes)}" if self.axes else ""
-        return f"the {kind}{f' {name}' if name else ''}{over}"
+        return f"the {kind}{f' {name}' if name else ''}{width}{over}"
 
     def __repr__(self) -> str:
         return f"<{self.describe().removeprefix('the ')}>"

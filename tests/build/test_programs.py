@@ -35,6 +35,18 @@ def test_a_network_is_the_data_that_one_would_write() -> None:
     assert gated(depth=1) == Network(program, (Readout("v", "x1", "n"),))
 
 
+def test_a_program_prints_as_text_that_can_be_read_back() -> None:
+    net = gated(depth=2)
+    assert tp.parse(str(net)) == net
+    assert tp.parse(str(net.program)) == net.program
+    assert str(net).endswith("matrix is used with its transpose in the forward pass.")
+
+
+def test_a_value_says_what_it_is() -> None:
+    assert repr(tp.initial("x", axes={"t": 2})) == "<vector x of width n over t=2>"
+    assert repr(tp.moment(tp.initial("x"))) == "<scalar>"
+
+
 def test_one_matrix_at_every_step() -> None:
     @tp.network(xs="time")
     def rnn(xs):
