@@ -76,10 +76,12 @@ LATER = {
     "Strategy": "tensorprog.gaussian.problem:Strategy",
     "empirical_kernels": "tensorprog.kernels.empirical:empirical_kernels",
     "particle_kernels": "tensorprog.kernels.particles:particle_kernels",
+    "path_ntk": "tensorprog.kernels.paths:path_ntk",
     "posterior": "tensorprog.kernels.posterior:posterior",
     "gradient_descent": "tensorprog.kernels.dynamics.descent:gradient_descent",
     "gradient_flow": "tensorprog.kernels.dynamics.flow:gradient_flow",
     "ensemble_flow": "tensorprog.kernels.dynamics.flow:ensemble_flow",
+    "train": "tensorprog.kernels.train:train",
     "converge": "tensorprog.study.convergence:converge",
     "follow": "tensorprog.study.training:follow",
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import prod
+from math import inf, isfinite, prod
 from numbers import Real
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
@@ -181,8 +181,8 @@ def array(values: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
 def _initial(
     name: str, law: Gaussian, width: Width, axes: Mapping[str, int] | None, how: Training, covariances: tuple[Covariance, ...] = ()
 ) -> Value:
-    if law.variance < 0:
-        raise InvalidProgram(f"[initial] the variance of {name} is {law.variance}; it has to be >= 0.")
+    if not (0 <= law.variance < inf and isfinite(law.mean)):
+        raise InvalidProgram(f"[initial] {name} has mean {law.mean} and variance {law.variance}; give numbers, and a variance >= 0.")
     over = _axes(axes)
     return Value(over, Initial(InitVector(valid_name(name), width.name, tuple(a.name for a in over), law), how, covariances), width)
 
@@ -198,6 +198,6 @@ def valid_name(name: str) -> str:
 
 
 def valid_sigma(name: str, sigma: float) -> float:
-    if sigma < 0:
-        raise InvalidProgram(f"[sigma] sigma of {name} is {sigma}; a standard deviation is >= 0.")
+    if not 0 <= sigma < inf:
+        raise InvalidProgram(f"[sigma] sigma of {name} is {sigma}; a standard deviation is a number >= 0.")
     return float(sigma)

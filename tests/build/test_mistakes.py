@@ -58,6 +58,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str, str]] = {
     "gather onto an axis": (lambda: vector(axes={"t": 2, "s": 2}).rename(t="s"), "[gather]", "already has an axis 's'", "another name"),
     "stack onto an axis": (lambda: tp.stack([vector(axes={"t": 2})], "t"), "[stack]", "already has an axis 't'", "another name"),
     "valid convolution": (lambda: tp.taps(2, 3, padding="valid"), "[conv]", "no valid position in 2", "smaller filter"),
+    "sigma that is no number": (lambda: tp.matrix("W", float("nan")), "[sigma]", "nan", ">= 0"),
     "sigma": (lambda: tp.matrix("W", -1.0), "[sigma]", "-1.0", ">= 0"),
     "variance": (lambda: vector(variance=-1.0), "[initial]", "-1.0", ">= 0"),
     "name": (lambda: tp.matrix("W 1"), "[name]", "'W 1'", "letters"),
