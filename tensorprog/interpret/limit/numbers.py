@@ -15,6 +15,7 @@ from jax import Array
 from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
+from tensorprog.interpret.limit.contraction import contract
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.problem import Coordinates, coordinates
 from tensorprog.interpret.limit.scalar import At, Expectation, Function, Hot, Index, Leaf, Matched, Node, Normalized, Num, Product, Regression, S, Total
@@ -155,39 +156,23 @@ class Numbers:
         return full.reshape(*full.shape[:2], prod(full.shape[2 : 2 + rows]), prod(full.shape[2 + rows :]))
 
     def _expectation(self, node: Node, problem: Problem) -> Array:
+        """The Gaussian integral, with all positions in one dimension: (N1, N2, positions)."""
         c = self._coordinates[node]
         ranks = tuple(range(len(problem.sizes)))
 
+        def entry(s: S) -> Array:
+            a = self.read(s, ranks)
+            return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if ranks else a
+
         def cov(i: int, j: int) -> Array | float:
             s = c.covariance(i, j)
-            return 0.0 if self._e.s.is_zero(s) else self.read(s, ranks)
+            return 0.0 if self._e.s.is_zero(s) else entry(s)
 
-        mean = [0.0 if s is None else self.read(s, ranks) for s in c.means]
-        factors = c.factors(lambda s: self.read(s, ranks))
-        estimate = expect(factors, mean, cov, self._strategy)
+        estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
         self.estimates.append(estimate)
         batch = estimate.value.shape[:2] or (1, 1)
-        return jnp.broadcast_to(estimate.value, (*batch, *problem.sizes))
-
-
-def contract(named: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
-    """sum over all indices not in `out` of the product of the arrays, over broadcast leading dimensions."""
-    bound = {i for _, names in named for i in names if i not in out}
-    if not bound:
-        return reduce(lambda x, y: x * y, (_place(a, names, out) for a, names in named))
-    letters = {i: chr(97 + k) for k, i in enumerate(dict.fromkeys((*out, *bound)))}
-    present = [i for i in out if any(i in names for _, names in named)]
-    spec = ",".join("..." + "".join(letters[i] for i in names) for _, names in named) + "->..." + "".join(letters[i] for i in present)
-    total = jnp.einsum(spec, *(a for a, _ in named), optimize="optimal" if len(named) < 6 else "greedy")
-    return _place(total, tuple(present), out)
-
-
-def _place(a: Array, names: tuple[Index, ...], out: tuple[Index, ...]) -> Array:
-    if names == out:
-        return a
-    shape = dict(zip(names, a.shape[2:], strict=True))
-    moved = a.transpose(0, 1, *(2 + names.index(i) for i in out if i in shape))
-    return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in out))
+        flat = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes)) if ranks else batch)
+        return flat.reshape(*batch, *problem.sizes)
 
 
 def _diagonal(a: Array, first: int, second: int) -> Array:
