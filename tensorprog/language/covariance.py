@@ -26,14 +26,19 @@ def members(v: InitVector, sizes: dict[str, int]) -> int:
     return prod(sizes.get(a, 1) for a in v.axes)
 
 
-def groups(covariances: Sequence[Covariance]) -> list[list[str]]:
-    """The vectors that covariances connect, in the order in which they are met."""
-    found: list[list[str]] = []
+def groups(covariances: Sequence[Covariance]) -> list[tuple[list[str], list[Covariance]]]:
+    """The sets of vectors that covariances connect, each with its covariances, in the order in which they are met."""
+    group: dict[str, tuple[list[str], list[Covariance]]] = {}
     for c in covariances:
-        joined = [g for g in found if c.a in g or c.b in g]
-        merged = list(dict.fromkeys([*(name for g in joined for name in g), c.a, c.b]))
-        found = [g for g in found if g not in joined] + [merged]
-    return found
+        a = group.setdefault(c.a, ([c.a], []))
+        b = group.setdefault(c.b, ([c.b], []))
+        if a is not b:
+            large, small = (a, b) if len(a[0]) >= len(b[0]) else (b, a)
+            large[0].extend(small[0])
+            large[1].extend(small[1])
+            group.update(dict.fromkeys(small[0], large))
+        group[c.a][1].append(c)
+    return list({id(g): g for g in group.values()}.values())
 
 
 def joint(names: Sequence[str], covariances: Sequence[Covariance], vectors: dict[str, InitVector], sizes: dict[str, int]) -> Matrix:
@@ -49,8 +54,6 @@ def joint(names: Sequence[str], covariances: Sequence[Covariance], vectors: dict
         for i in range(members(vectors[name], sizes)):
             k[start[name] + i][start[name] + i] = law.variance if isinstance(law, Gaussian) else 0.0
     for c in covariances:
-        if c.a not in start:
-            continue
         rows, cols = shape_of(c, vectors, sizes)
         for i, j in product(range(rows), range(cols)):
             k[start[c.a] + i][start[c.b] + j] = k[start[c.b] + j][start[c.a] + i] = c.values[i * cols + j]
@@ -86,9 +89,14 @@ def indefinite(k: Matrix) -> tuple[int, float] | None:
     return (worst[1], -worst[0]) if worst[0] > 10 * tolerance else None
 
 
+def too_large(names: Sequence[str], vectors: dict[str, InitVector], sizes: dict[str, int]) -> bool:
+    """Whether the joint law of `names` has too many members to be judged here."""
+    return sum(members(vectors[name], sizes) for name in names) > MAX_MEMBERS
+
+
 def check_law(names: Sequence[str], covariances: Sequence[Covariance], vectors: dict[str, InitVector], sizes: dict[str, int]) -> Iterator[Said]:
     """[covariance]: the joint law of `names` exists."""
-    if sum(members(vectors[name], sizes) for name in names) > MAX_MEMBERS:
+    if too_large(names, vectors, sizes):
         return
     found = indefinite(joint(names, covariances, vectors, sizes))
     if found is None:

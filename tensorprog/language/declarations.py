@@ -30,7 +30,7 @@ from tensorprog.language.program import Network, Program, Readout
 Declaration = Width | Axis | Input | Matrix | InitVector | Covariance | InitScalar
 
 
-def declaration(d: Declaration, scope: Scope, program: Program) -> Iterator[Said]:
+def declaration(d: Declaration, scope: Scope) -> Iterator[Said]:
     """What is wrong with a declaration; the scope learns what it declares."""
     match d:
         case Width(name, ratio):
@@ -56,7 +56,7 @@ def declaration(d: Declaration, scope: Scope, program: Program) -> Iterator[Said
         case InitVector():
             yield from _vector(d, scope)
         case Covariance():
-            yield from _covariance(d, scope, program)
+            yield from _covariance(d, scope)
         case InitScalar(name, axes, value, exponent):
             yield from over(axes, scope)
             if not isfinite(exponent) or (value is not None and not isfinite(value)):
@@ -109,17 +109,17 @@ def _vector(v: InitVector, scope: Scope) -> Iterator[Said]:
         case _:
             assert_never(v.law)
     yield from free(v.name, scope)
+    scope.initial.setdefault(v.name, v)
     scope.variables[v.name] = Kind(v.width, frozenset(v.axes)) if v.width in scope.widths else FAULTY
 
 
-def _covariance(c: Covariance, scope: Scope, program: Program) -> Iterator[Said]:
+def _covariance(c: Covariance, scope: Scope) -> Iterator[Said]:
     """One covariance by itself; that all together are a law is judged when each of them is sound."""
-    vectors = {v.name: v for v in program.vectors}
     for name in dict.fromkeys((c.a, c.b)):
-        yield from known(name, vectors, "initial vector", scope)
-    if c.a not in vectors or c.b not in vectors:
+        yield from known(name, scope.initial, "initial vector", scope)
+    if c.a not in scope.initial or c.b not in scope.initial:
         return
-    a, b = vectors[c.a], vectors[c.b]
+    a, b = scope.initial[c.a], scope.initial[c.b]
     embedded = next((v.name for v in (a, b) if isinstance(v.law, Embedding)), None)
     if embedded is not None:
         yield "covariance", f"{embedded} is an embedding, whose covariance is that of its input", "Leave this line out"
@@ -138,8 +138,9 @@ def _covariance(c: Covariance, scope: Scope, program: Program) -> Iterator[Said]
             f"entry ({i}, {j}) is {c.values[i * rows + j]:g} and entry ({j}, {i}) is {c.values[j * rows + i]:g}",
             "A covariance is symmetric: make them equal",
         )
-    if sum({x.a, x.b} == {c.a, c.b} for x in program.covariances) > 1:
+    if frozenset((c.a, c.b)) in scope.correlated:
         yield "covariance", f"the covariance of {c.a} and {c.b} is given twice", "Keep one of the two"
+    scope.correlated.add(frozenset((c.a, c.b)))
 
 
 def _asymmetry(values: tuple[float, ...], n: int) -> tuple[int, int] | None:
@@ -162,9 +163,9 @@ def frame(item: Header | Readout | Outputs | Form | Train | Return, scope: Scope
             assert isinstance(p, Network)
             yield from _readout(item, scope, p)
         case Train(tensor, training):
-            readouts = [r.vector for r in p.readouts] if isinstance(p, Network) else []
-            tensors = [*scope.matrices, *scope.embeddings, *scope.variables, *readouts]
-            yield from known(tensor, tensors, "tensor", scope)
+            tensors = (scope.matrices, scope.embeddings, scope.initial, scope.readouts)
+            if not any(tensor in there for there in tensors):
+                yield from known(tensor, [name for there in tensors for name in there], "tensor", scope)
             if not isfinite(training.rate):
                 yield "training", f"the rate is {training.rate:g}", "Give a finite rate; 0 freezes"
         case Return(outputs):
@@ -177,6 +178,7 @@ def frame(item: Header | Readout | Outputs | Form | Train | Return, scope: Scope
 
 
 def _readout(r: Readout, scope: Scope, network: Network) -> Iterator[Said]:
+    scope.readouts.add(r.vector)
     yield from known(r.of, scope.variables, "vector", scope)
     yield from over(r.axes, scope)
     yield from _positive(r.sigma, "readout")
@@ -200,14 +202,14 @@ def _readout(r: Readout, scope: Scope, network: Network) -> Iterator[Said]:
             f"its outputs have the axes ({', '.join(sorted(own))}), those of the first readout ({', '.join(sorted(expected))})",
             "Sum over the axes that are not outputs",
         )
-    yield from _readout_vector(r, scope, network)
+    yield from _readout_vector(r, scope)
 
 
-def _readout_vector(r: Readout, scope: Scope, network: Network) -> Iterator[Said]:
+def _readout_vector(r: Readout, scope: Scope) -> Iterator[Said]:
     """A readout vector may be an initial vector of the body too (then the GIA check fails), of the same width and axes."""
     if r.vector not in scope.variables:
         return
-    v = next((v for v in network.program.vectors if v.name == r.vector), None)
+    v = scope.initial.get(r.vector)
     if v is None:
         yield "name", f"{r.vector} is a readout vector and a variable of the body that is no initial vector", "Rename one of the two"
     elif v.width != r.width or frozenset(v.axes) != frozenset(r.axes):

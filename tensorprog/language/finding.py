@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 MAX_CHARACTERS = 10_000_000  # of a text that is read
 MAX_DEPTH = 64  # nodes of an expression, one inside the other
+MAX_LEAVES = 100_000  # variables and constants of one expression
 MAX_ENTRIES = 1_000_000  # of one table of constants, and of an axis
 MAX_TABLES = 4_000_000  # entries that the short forms of one text (ranges, one-hot tensors ..) may unfold to
+MAX_FINDINGS = 1000  # of one program
 MAX_SHOWN = 20  # findings in one message
 MAX_QUOTED = 100  # characters of a line quoted in a message
 

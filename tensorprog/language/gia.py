@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import combinations
+from itertools import combinations, islice
 from math import prod
 from typing import assert_never
 
@@ -20,7 +20,7 @@ from tensorprog.language.instr import Gaussian, MatMul, Moment, Nonlin
 from tensorprog.language.nonlin import parity as parity_of
 from tensorprog.language.program import Network, Program
 
-MAX_CANDIDATES = 10  # special vectors are looked for among all subsets of at most so many
+BUDGET = 200_000  # instructions looked at in the search for special vectors
 
 ALONE = "the readout vectors are independent, of mean zero and used nowhere else"
 
@@ -69,21 +69,23 @@ def bp_like(p: Program) -> Verdict:
     if not matrices:
         return Verdict(True, "no matrix is used with its transpose")
     first = ""
-    for special in _choices(p):
+    choices = _choices(p)
+    for special in islice(choices, max(BUDGET // len(p.body), 2)):
         failed = _why_not(p, matrices, frozenset(special))
         if failed is None:
             return Verdict(True, f"odd in {', '.join(special)} wherever a transpose multiplies")
         first = first or failed
-    return Verdict(False, first or "no initial vector has mean zero and is independent of the others")
+    cut_short = "; not every set of special vectors was tried" if next(choices, None) is not None else ""
+    return Verdict(False, (first or "no initial vector has mean zero and is independent of the others") + cut_short)
 
 
 def _choices(p: Program) -> Iterator[tuple[str, ...]]:
-    """Sets of initial vectors that may be the special ones: all of mean zero first, then one alone, then the others."""
+    """Sets of initial vectors that may be the special ones: one alone (the last declared first), all that qualify, then two, three .."""
     linked = {name for c in p.covariances if c.a != c.b and any(c.values) for name in (c.a, c.b)}
     read = {name for i in p.body for name in ((i.arg,) if isinstance(i, MatMul) else refs(i.psi))}
-    candidates = [v.name for v in p.vectors if isinstance(v.law, Gaussian) and v.law.mean == 0 and v.name not in linked and v.name in read]
-    sizes = [1, len(candidates), *range(2, len(candidates))] if len(candidates) <= MAX_CANDIDATES else [1, len(candidates)]
-    yield from (choice for size in dict.fromkeys(sizes) if size for choice in combinations(reversed(candidates), size))
+    candidates = [v.name for v in reversed(p.vectors) if isinstance(v.law, Gaussian) and v.law.mean == 0 and v.name not in linked and v.name in read]
+    sizes = dict.fromkeys((1, len(candidates), *range(2, len(candidates))))
+    yield from (choice for size in sizes if size for choice in combinations(candidates, size))
 
 
 class Parity(Enum):

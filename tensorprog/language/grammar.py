@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, identity, one_hot
-from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES
+from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES, MAX_LEAVES
 from tensorprog.language.infix import CALLS, depth, shifted
 from tensorprog.language.nonlin import named
 from tensorprog.language.scanner import Fault, Line, Word
@@ -32,7 +32,7 @@ class Expressions:
     """Reads expressions from a line; `functions` are those that are not built in."""
 
     def __init__(self, line: Line, functions: Mapping[str, Fn]) -> None:
-        self.line, self.functions, self.level = line, functions, 0
+        self.line, self.functions, self.level, self.leaves = line, functions, 0, 0
 
     def whole(self) -> Expr:
         """An expression that may be written again.
@@ -80,6 +80,14 @@ class Expressions:
         return Power(base, -self.line.number() if self.line.skip("^") else -1.0)
 
     def _atom(self) -> Expr:
+        column = self.line.peek().column
+        e = self._any_atom()
+        self.leaves += isinstance(e, Ref | Number | Tensor)
+        if self.leaves > MAX_LEAVES:
+            raise Fault(column, f"the expression has more than {MAX_LEAVES} variables and constants", "Give its parts names", "expression")
+        return e
+
+    def _any_atom(self) -> Expr:
         line, word = self.line, self.line.peek()
         if line.sees("("):
             return self._argument()

@@ -23,11 +23,12 @@ from math import isfinite, prod
 from typing import assert_never
 
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
-from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES
+from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES, MAX_LEAVES
 from tensorprog.language.infix import depth
-from tensorprog.language.instr import Instr, MatMul, Matrix, Moment, Nonlin
+from tensorprog.language.instr import InitVector, Instr, MatMul, Matrix, Moment, Nonlin
 from tensorprog.language.nonlin import named
 
+MAX_COMPARED = 200  # names among which one that is meant is looked for
 Said = tuple[str, str, str]  # rule, finding, way out
 Axes = frozenset[str]
 
@@ -54,6 +55,9 @@ class Scope:
     matrices: dict[str, Matrix] = field(default_factory=dict[str, Matrix])
     embeddings: dict[str, str] = field(default_factory=dict[str, str])  # matrix -> the width of its rows
     variables: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    initial: dict[str, InitVector] = field(default_factory=dict[str, InitVector])
+    correlated: set[frozenset[str]] = field(default_factory=set[frozenset[str]])  # pairs whose covariance is given
+    readouts: set[str] = field(default_factory=set[str])
     later: Mapping[str, int] = field(default_factory=dict[str, int])  # the line of every definition of the body
 
 
@@ -64,8 +68,9 @@ def known(name: str, there: Sequence[str] | Mapping[str, object] | set[str], wha
     if name in scope.later and there is scope.variables:
         yield "name", f"{name} is defined below, on line {scope.later[name]}", "Move that line up; a program has no cycles"
         return
-    close = get_close_matches(name, list(there), 1)
-    way_out = f"Did you mean {close[0]}?" if close else f"Define it above, or use {_one_of(there)}" if there else "Define it above"
+    compared = list(there) if len(there) <= MAX_COMPARED else []
+    close = get_close_matches(name, compared, 1)
+    way_out = f"Did you mean {close[0]}?" if close else f"Define it above, or use {_one_of(compared)}" if compared else "Define it above"
     yield "name", f"there is no {what} called {name}", way_out
 
 
@@ -132,6 +137,9 @@ def expression(e: Expr, scope: Scope) -> Generator[Said, None, Axes | None]:
     """The judgement of an expression: what is wrong, and its free axes (None where they cannot be known)."""
     if (deep := depth(e)) > MAX_DEPTH:
         yield "expression", f"it is nested {deep} deep; at most {MAX_DEPTH} are allowed", "Give its parts names"
+        return None
+    if (leaves := sum(not children(node) for node in walk(e))) > MAX_LEAVES:
+        yield "expression", f"it has {leaves} variables and constants; at most {MAX_LEAVES} are allowed", "Give its parts names"
         return None
     yield from (said for node in walk(e) for said in _node(node, scope))
     return (yield from _axes(e, scope))
@@ -246,6 +254,6 @@ def _axes_named(axes: set[str] | Axes) -> str:
     return "the axes " + ", ".join(sorted(axes)) if len(axes) > 1 else f"only the axis {next(iter(axes))}" if axes else "no axes"
 
 
-def _one_of(there: Sequence[str] | Mapping[str, object] | set[str]) -> str:
+def _one_of(there: Sequence[str]) -> str:
     shown = sorted(there)[:8]
     return "one of " + ", ".join(shown) + (", ..." if len(there) > len(shown) else "") if len(shown) > 1 else shown[0]

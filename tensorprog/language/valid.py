@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import assert_never
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
-from tensorprog.language.covariance import check_law, groups
+from tensorprog.language.covariance import MAX_MEMBERS, check_law, groups, too_large
 from tensorprog.language.declarations import declaration, frame, free
-from tensorprog.language.finding import Finding, message
+from tensorprog.language.finding import MAX_FINDINGS, Finding, message
 from tensorprog.language.gia import Verdict, bp_like, simple_gia_check
 from tensorprog.language.hypotheses import Language, Walk, growing_scalar, language
 from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
@@ -83,7 +84,7 @@ def check(source: Program | Network, lines: Sequence[int] | None = None) -> Repo
     """
     listed = items(source)
     numbers = list(lines) if lines is not None else list(range(1, len(listed) + 1))
-    problems = tuple(sorted(_problems(source, listed, numbers), key=lambda f: f.line))
+    problems = tuple(sorted(islice(_problems(source, listed, numbers), MAX_FINDINGS), key=lambda f: f.line))
     p = source.program if isinstance(source, Network) else source
     if problems:
         return Report(p.name, problems)
@@ -101,14 +102,14 @@ def _problems(source: Program | Network, listed: Sequence[Item], numbers: Sequen
         yield from (_finding(item, number, s) for s in said)
         if isinstance(item, Covariance) and not said:
             sound.append((number, item))
-    yield from _laws(source.program if isinstance(source, Network) else source, sound, scope)
+    yield from _laws(sound, scope)
 
 
 def _judge(item: Item, scope: Scope, source: Program | Network) -> Iterable[Said]:
     """What the rules say of one line; the scope learns what it defines."""
     match item:
         case Width() | Axis() | Input() | Matrix() | InitVector() | Covariance() | InitScalar():
-            yield from declaration(item, scope, source.program if isinstance(source, Network) else source)
+            yield from declaration(item, scope)
         case MatMul() | Nonlin() | Moment():
             kind = yield from instruction(item, scope)
             taken = list(free(item.out, scope))
@@ -120,20 +121,24 @@ def _judge(item: Item, scope: Scope, source: Program | Network) -> Iterable[Said
             assert_never(item)
 
 
-def _laws(p: Program, sound: Sequence[tuple[int, Covariance]], scope: Scope) -> Iterable[Finding]:
+def _laws(sound: Sequence[tuple[int, Covariance]], scope: Scope) -> Iterable[Finding]:
     """[covariance] for each set of vectors that covariances connect, at the last line that connects them."""
-    vectors = {v.name: v for v in p.vectors}
-    covariances = [c for _, c in sound]
-    for names in groups(covariances):
-        number, last = next((n, c) for n, c in reversed(sound) if c.a in names)
-        yield from (_finding(last, number, s) for s in check_law(names, covariances, vectors, scope.sizes))
+    number_of = {id(c): number for number, c in sound}
+    for names, covariances in groups([c for _, c in sound]):
+        last = max(covariances, key=lambda c: number_of[id(c)])
+        yield from (_finding(last, number_of[id(last)], s) for s in check_law(names, covariances, scope.initial, scope.sizes))
 
 
 def _hypotheses(p: Program, listed: Sequence[Item], numbers: Sequence[int]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
     outside: list[Finding] = []
     warnings: list[Finding] = []
     walk = Walk(p)
+    vectors = {v.name: v for v in p.vectors}
+    unjudged = {name for names, _ in groups(p.covariances) if too_large(names, vectors, dict(p.size)) for name in names}
     for item, number in zip(listed, numbers, strict=True):
+        if isinstance(item, Covariance) and item.a in unjudged:
+            finding = "too many members are jointly Gaussian for their covariance to be judged here"
+            warnings.append(_finding(item, number, ("covariance", finding, f"See that it is positive semidefinite; up to {MAX_MEMBERS} are judged")))
         if isinstance(item, InitScalar):
             outside += (_finding(item, number, s) for s in growing_scalar(item))
         if isinstance(item, MatMul | Nonlin | Moment):

@@ -165,6 +165,10 @@ BODIES: dict[str, tuple[str, str]] = {
         "covariance g, v = (0, 0, 0)",
         "line 13: covariance g, v = (0, 0, 0): [covariance] g is an embedding, whose covariance is that of its input. Leave this line out.",
     ),
+    "covariance: twice": (
+        "vector k : n ~ N(0, 1)\ncovariance v, k = (0.5)\ncovariance k, v = (0.5)",
+        "line 15: covariance k, v = (0.5): [covariance] the covariance of k and v is given twice. Keep one of the two.",
+    ),
     "scalar: not a number": (
         "scalar c = nan",
         "line 13: scalar c = nan: [scalar] c is not a finite number at every n. Give a finite value and a finite exponent.",
@@ -214,7 +218,7 @@ NETWORKS: dict[str, tuple[str, str]] = {
     "readout: none": ("", "line 1: network bad: [readout] the network has no readout. Add a line such as `readout v^T x : n`."),
     "training: tensor": (
         "readout a^T v : n\ntrain B : rate 0, unit",
-        "line 14: train B : rate 0, unit: [name] there is no tensor called B. Define it above, or use one of A, U, W, a, g, theta, u, v.",
+        "line 14: train B : rate 0, unit: [name] there is no tensor called B. Define it above, or use one of A, U, W, a, g, u, v.",
     ),
     "training: rate": (
         "readout a^T v : n\ntrain W : rate nan, unit",

@@ -257,6 +257,11 @@ def test_a_huge_text_is_refused_at_once() -> None:
     assert "the text has" in _refused("program p\nx := " + "y" * MAX_CHARACTERS)
 
 
+def test_an_expression_of_very_many_parts_is_refused() -> None:
+    said = _refused(f"program p\nx := {'y + ' * 2_000_000}y\nreturn")
+    assert "[expression] the expression has more than 100000 variables and constants. Give its parts names." in said
+
+
 def test_a_long_line_is_quoted_in_part() -> None:
     assert len(_refused("program p\nx := " + "y + " * 50_000 + "\nreturn")) < 300
 

@@ -130,6 +130,13 @@ def test_a_users_function_says_how_it_grows() -> None:
     assert [f.rule for f in report.outside] == ["growth"]
 
 
+def test_a_joint_law_that_is_too_large_to_be_judged_is_warned_of() -> None:
+    zeros = ", ".join(["0"] * 40_000)
+    p = parse(f"program p\nwidth n\naxis t 200\nvector a : n over t ~ N(0, 1)\nvector b : n over t ~ N(0, 1)\ncovariance a, b = ({zeros})\nreturn a")
+    (w,) = check(p).warnings
+    assert (w.line, w.rule) == (6, "covariance")
+
+
 # Mutations: a well-typed program, one line of which is made wrong.
 
 Mutation = Callable[[Instr, Program, Random], Instr | None]
@@ -205,7 +212,7 @@ def test_a_function_that_only_bears_a_name_of_the_table_is_refused() -> None:
 
 
 def test_very_many_findings_are_cut_short() -> None:
-    p = replace(program(""), body=tuple(Nonlin(f"x{k}", Ref("nowhere")) for k in range(1000)))
+    p = replace(program(""), body=tuple(Nonlin(f"x{k}", Ref("nowhere")) for k in range(5000)))
     report = check(p)
     assert len(report.problems) == 1000
     assert str(report).splitlines()[-1] == "... and 980 more like these."
