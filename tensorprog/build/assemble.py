@@ -49,7 +49,8 @@ def assemble(name: str, outputs: Sequence[Value], inputs: Sequence[Data] = (), r
     products = [v.source for v in values if isinstance(v.source, Product)]
     _check_inputs([source for _, source in initials], inputs)
     matrices = _agree("matrix", ((p.matrix.name, p.matrix) for p in products))
-    tensors = {*matrices, *reserved, *(law.matrix for v, _ in initials if (law := embedding(v)))}
+    embeddings = _agree("embedding", ((law.matrix, (v.width, law.sigma)) for v, _ in initials if (law := embedding(v))))
+    tensors = [*matrices, *embeddings, *reserved]
     kept = own_lines(values, outputs)
     names = line_names([v for v in values if v.serial in kept], tensors)
     declared = _agree("initial", ((names[v.serial], replace(source.declaration, name=names[v.serial])) for v, source in initials))

@@ -31,8 +31,8 @@ def line_names(values: Sequence[Value], tensors: Collection[str]) -> dict[int, s
     """
     given = {v.serial: v.source.declaration.name for v in values if isinstance(v.source, Initial) and not embedding(v)}
     shared = _embeddings(values)
-    labels = [shared.get(e, "") for e in shared] + [v.label for v in values if v.label and not embedding(v)]
-    taken = Counter([*tensors, *set(given.values()), *(label for label in labels if label)])
+    labels = [label for label in (*shared.values(), *(v.label for v in values if v.serial not in given and not embedding(v))) if label]
+    taken = Counter([*tensors, *set(given.values()), *labels])
     for name, times in taken.items():
         if times > 1:
             raise InvalidProgram(f"[name] {name!r} is the name of two different things. Give one of them another name.")

@@ -70,6 +70,12 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str, str]] = {
     "two matrices of one name": (
         program_of(tp.matrix("W") @ vector(), tp.matrix("W", 2.0) @ vector()), "[matrix]", "'W' is declared in two ways", "rename one"
     ),
+    "two embeddings of one name": (
+        network_of(lambda x: tp.readout("v") @ (tp.embedding("U") @ x + tp.embedding("U", 2.0) @ x)), "[embedding]", "'U' is declared", "rename one"
+    ),
+    "matrix and embedding of one name": (
+        network_of(lambda x: tp.readout("v") @ (tp.matrix("U") @ (tp.embedding("U") @ x))), "[name]", "'U' is the name of two", "another name"
+    ),
     "two vectors of one name": (program_of(vector(), vector(variance=2.0)), "[initial]", "'x' is declared in two ways", "rename one"),
     "two lines of one name": (program_of(vector().named("y"), tp.relu(vector("z")).named("x")), "[name]", "'x'", "another name"),
     "trained in two ways": (
