@@ -10,7 +10,6 @@
 | [scalar]     | an initial scalar is a finite number at each n                                                             |
 | [readout]    | a readout vector has the width of what it reads; the outputs of all readouts have the same axes             |
 | [training]   | what is trained is a tensor of the network, at a finite rate                                               |
-| [return]     | outputs are variables of the program                                                                      |
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from typing import assert_never
 from tensorprog.language.covariance import members
 from tensorprog.language.finding import MAX_ENTRIES
 from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, Matrix, Width
-from tensorprog.language.judgement import FAULTY, Kind, Said, Scope, known, over
-from tensorprog.language.listing import Header, Outputs, Return, Train
-from tensorprog.language.listing import Kind as Form
+from tensorprog.language.judgement import FAULTY, Said, Scope, Type, known, over
+from tensorprog.language.listing import Header, NetworkKind, Outputs, Return, Train
 from tensorprog.language.program import Network, Program, Readout
 
 Declaration = Width | Axis | Input | Matrix | InitVector | Covariance | InitScalar
@@ -62,7 +60,7 @@ def declaration(d: Declaration, scope: Scope) -> Iterator[Said]:
             if not isfinite(exponent) or (value is not None and not isfinite(value)):
                 yield "scalar", f"{name} is not a finite number at every n", "Give a finite value and a finite exponent"
             yield from free(name, scope)
-            scope.variables[name] = Kind(None, frozenset(axes))
+            scope.variables[name] = Type(None, frozenset(axes))
         case _:
             assert_never(d)
 
@@ -110,7 +108,7 @@ def _vector(v: InitVector, scope: Scope) -> Iterator[Said]:
             assert_never(v.law)
     yield from free(v.name, scope)
     scope.initial.setdefault(v.name, v)
-    scope.variables[v.name] = Kind(v.width, frozenset(v.axes)) if v.width in scope.widths else FAULTY
+    scope.variables[v.name] = Type(v.width, frozenset(v.axes)) if v.width in scope.widths else FAULTY
 
 
 def _covariance(c: Covariance, scope: Scope) -> Iterator[Said]:
@@ -149,7 +147,7 @@ def _asymmetry(values: tuple[float, ...], n: int) -> tuple[int, int] | None:
     return next(((i, j) for i, j in pairs if abs(values[i * n + j] - values[j * n + i]) > 1e-12 * scale), None)
 
 
-def frame(item: Header | Readout | Outputs | Form | Train | Return, scope: Scope, p: Program | Network) -> Iterator[Said]:
+def frame(item: Header | Readout | Outputs | NetworkKind | Train | Return, scope: Scope, p: Program | Network) -> Iterator[Said]:
     """What is wrong with the lines around the body: the head, the readouts, the training, the outputs."""
     match item:
         case Header():
@@ -171,7 +169,7 @@ def frame(item: Header | Readout | Outputs | Form | Train | Return, scope: Scope
         case Return(outputs):
             for name in dict.fromkeys(outputs):
                 yield from known(name, scope.variables, "variable", scope)
-        case Outputs() | Form():
+        case Outputs() | NetworkKind():
             return
         case _:
             assert_never(item)

@@ -34,7 +34,7 @@ Axes = frozenset[str]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Type:
     """What is known of a variable: its width class (None for a scalar) and its axes; `known` False where its line is faulty."""
 
     width: str | None = None
@@ -42,7 +42,7 @@ class Kind:
     known: bool = True
 
 
-FAULTY = Kind(known=False)
+FAULTY = Type(known=False)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Scope:
     inputs: dict[str, Axes] = field(default_factory=dict[str, Axes])
     matrices: dict[str, Matrix] = field(default_factory=dict[str, Matrix])
     embeddings: dict[str, str] = field(default_factory=dict[str, str])  # matrix -> the width of its rows
-    variables: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    variables: dict[str, Type] = field(default_factory=dict[str, Type])
     initial: dict[str, InitVector] = field(default_factory=dict[str, InitVector])
     correlated: set[frozenset[str]] = field(default_factory=set[frozenset[str]])  # pairs whose covariance is given
     readouts: set[str] = field(default_factory=set[str])
@@ -84,7 +84,7 @@ def over(axes: Sequence[str], scope: Scope) -> Iterator[Said]:
         yield "axis", f"the family has {members} members; at most {MAX_ENTRIES} are allowed", "Use fewer or smaller axes"
 
 
-def instruction(i: Instr, scope: Scope) -> Generator[Said, None, Kind]:
+def instruction(i: Instr, scope: Scope) -> Generator[Said, None, Type]:
     """The judgement of one instruction: what is wrong, and the kind of what it defines."""
     match i:
         case MatMul():
@@ -96,12 +96,12 @@ def instruction(i: Instr, scope: Scope) -> Generator[Said, None, Kind]:
             if axes is None:
                 return FAULTY
             yield from over(sorted(axes), scope)
-            return Kind((width or next(iter(scope.widths), None)) if rule == "nonlin" else None, axes)
+            return Type((width or next(iter(scope.widths), None)) if rule == "nonlin" else None, axes)
         case _:
             assert_never(i)
 
 
-def _matmul(i: MatMul, scope: Scope) -> Generator[Said, None, Kind]:
+def _matmul(i: MatMul, scope: Scope) -> Generator[Said, None, Type]:
     yield from known(i.matrix, scope.matrices, "matrix", scope)
     yield from known(i.arg, scope.variables, "vector", scope)
     w, x = scope.matrices.get(i.matrix), scope.variables.get(i.arg, FAULTY)
@@ -117,7 +117,7 @@ def _matmul(i: MatMul, scope: Scope) -> Generator[Said, None, Kind]:
         turned = f"Do not transpose {i.matrix}" if i.transpose else f"Transpose {i.matrix}"
         way_out = f"{turned}, or give {i.arg} width {needed}" if x.width == out else f"Give {i.arg} width {needed}"
         yield "matmul", f"{name} is {out} x {needed} but {i.arg} has width {x.width}", way_out
-    return Kind(out, x.axes)
+    return Type(out, x.axes)
 
 
 def _common_width(psi: Expr, rule: str, scope: Scope) -> Generator[Said, None, str | None]:

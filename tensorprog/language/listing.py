@@ -30,7 +30,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Kind:
+class NetworkKind:
     kind: Literal["ntk", "moment"]
 
 
@@ -61,7 +61,7 @@ Item = (
     | Moment
     | Readout
     | Outputs
-    | Kind
+    | NetworkKind
     | Train
     | Return
 )
@@ -75,7 +75,7 @@ def items(p: Program | Network) -> tuple[Item, ...]:
     if isinstance(p, Program):
         return (*head, *initial, *body.body, Return(body.outputs))
     outputs = (Outputs(p.outputs),) if p.outputs != 1 else ()
-    kind = (Kind(p.kind),) if p.kind != "ntk" else ()
+    kind = (NetworkKind(p.kind),) if p.kind != "ntk" else ()
     training = (Train(name, how) for name, how in p.training.items())
     return (*head, *initial, *body.body, *p.readouts, *outputs, *kind, *training, Return(body.outputs))
 
@@ -113,7 +113,7 @@ def line(item: Item) -> str:
             return f"readout {spelled(vector)}^T {spelled(of)} : {spelled(width)}{_over(axes)}{_sigma(sigma)}"
         case Outputs(count):
             return f"outputs {count}"
-        case Kind(kind):
+        case NetworkKind(kind):
             return f"kind {spelled(kind)}"
         case Train(tensor, training):
             return f"train {spelled(tensor)} : rate {numeral(training.rate)}, {spelled(training.convention)}"

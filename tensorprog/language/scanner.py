@@ -9,7 +9,7 @@ from typing import Literal
 
 from tensorprog.language.finding import MAX_TABLES
 
-Kind = Literal["name", "quoted", "number", "sign", "end"]
+WordKind = Literal["name", "quoted", "number", "sign", "end"]
 
 NAME = r"[^\W\d][\w\u0300-\u036f]*(?:\.\w+)*"
 _WORD = re.compile(
@@ -31,7 +31,7 @@ def spelled(name: str, reserved: tuple[str, ...] = _LITERALS) -> str:
 
 @dataclass(frozen=True)
 class Word:
-    kind: Kind
+    kind: WordKind
     text: str
     column: int
 
@@ -81,7 +81,7 @@ class Line:
             bad = self.text[blank]
             what = "the quoted name does not end" if bad == '"' else f"the character {bad!r} means nothing here"
             raise Fault(blank + 1, what, "See the grammar in tensorprog.language.text")
-        kind: Kind = m.lastgroup  # pyright: ignore[reportAssignmentType]
+        kind: WordKind = m.lastgroup  # pyright: ignore[reportAssignmentType]
         self._at = m.end() if kind != "end" else m.start(kind)
         return Word(kind, m[kind], m.start(kind) + 1)
 

@@ -9,7 +9,7 @@ from typing import LiteralString, TypeVar
 from tensorprog.language.expr import Fn
 from tensorprog.language.grammar import Expressions, numbers
 from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
-from tensorprog.language.listing import Header, Item, Kind, Outputs, Return, Train
+from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train
 from tensorprog.language.program import Readout, Training
 from tensorprog.language.scanner import Fault, Line
 
@@ -44,7 +44,7 @@ def statement(words: Line, functions: Mapping[str, Fn]) -> Item:
         case "outputs":
             return Outputs(words.integer())
         case "kind":
-            return Kind(_one_of(words, "ntk", "moment"))
+            return NetworkKind(_one_of(words, "ntk", "moment"))
         case "train":
             return _train(words)
         case "return":

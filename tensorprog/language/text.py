@@ -33,7 +33,7 @@ from tensorprog.language.expr import Expr, Fn
 from tensorprog.language.finding import MAX_CHARACTERS, Finding, message
 from tensorprog.language.grammar import Expressions
 from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
-from tensorprog.language.listing import Header, Item, Kind, Outputs, Return, Train, line, show
+from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train, line, show
 from tensorprog.language.program import Network, Program, Readout
 from tensorprog.language.scanner import Allowance, Fault, Line
 from tensorprog.language.statement import statement
@@ -41,7 +41,7 @@ from tensorprog.language.statement import statement
 __all__ = ["NO_FUNCTIONS", "Source", "parse", "parse_expression", "read", "show"]
 NO_FUNCTIONS: Mapping[str, Fn] = MappingProxyType({})
 RANK: Mapping[type[Item], int] = {kind: i for i, kind in enumerate(k for k in get_args(Item) if k not in (Nonlin, Moment))}
-DEFAULTS = (Outputs(1), Kind("ntk"))  # lines that a listing leaves out
+DEFAULTS = (Outputs(1), NetworkKind("ntk"))  # lines that a listing leaves out
 T = TypeVar("T")
 
 
@@ -111,11 +111,11 @@ def _frame(found: Sequence[tuple[int, Item]]) -> list[Finding]:
     seen: set[object] = set()
     for i, (number, item) in enumerate(found):
         once = ("train", item.tensor) if isinstance(item, Train) else type(item)
-        if isinstance(item, Header | Return | Outputs | Kind | Train) and once in seen:
+        if isinstance(item, Header | Return | Outputs | NetworkKind | Train) and once in seen:
             findings.append(Finding(number, line(item), "syntax", "this line stands twice", "Keep one of them"))
         elif isinstance(item, Return) and i < end:
             findings.append(Finding(number, line(item), "syntax", "lines follow the return line", "Put it last"))
-        if isinstance(item, Readout | Outputs | Kind | Train) and not header.network:
+        if isinstance(item, Readout | Outputs | NetworkKind | Train) and not header.network:
             way_out = f"Begin with `network {header.name}`"
             findings.append(Finding(number, line(item), "syntax", "this line belongs to a network, and this is a program", way_out))
         seen.add(once)
@@ -146,5 +146,5 @@ def _assemble(lines: Sequence[Item]) -> Program | Network:
     if not header.network:
         return body
     outputs = (*of(Outputs), Outputs(1))[0].count
-    kind = (*of(Kind), Kind("ntk"))[0].kind
+    kind = (*of(NetworkKind), NetworkKind("ntk"))[0].kind
     return Network(body, of(Readout), outputs, kind, {t.tensor: t.training for t in of(Train)})

@@ -20,8 +20,7 @@ from tensorprog.language.gia import Verdict, bp_like, simple_gia_check
 from tensorprog.language.hypotheses import Language, Walk, growing_scalar, language
 from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
 from tensorprog.language.judgement import FAULTY, Said, Scope, instruction
-from tensorprog.language.listing import Header, Item, Outputs, Return, Train, items, line
-from tensorprog.language.listing import Kind as Form
+from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train, items, line
 from tensorprog.language.program import Network, Program, Readout
 
 __all__ = ["Finding", "Language", "Report", "Verdict", "check"]
@@ -115,7 +114,7 @@ def _judge(item: Item, scope: Scope, source: Program | Network) -> Iterable[Said
             taken = list(free(item.out, scope))
             yield from taken
             scope.variables[item.out] = FAULTY if taken else kind
-        case Header() | Readout() | Outputs() | Form() | Train() | Return():
+        case Header() | Readout() | Outputs() | NetworkKind() | Train() | Return():
             yield from frame(item, scope, source)
         case _:
             assert_never(item)
