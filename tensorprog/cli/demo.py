@@ -21,8 +21,9 @@ PER_DIGIT, PROBES, TRAIN, TEST = 6, 8, 48, 24
 OPTIONS: dict[str, dict[str, str]] = {"mlp": {"depth": "3"}, "resnet": {"depth": "3"}, "transformer": {"token": "4"}}
 FULL = Plan((64, 128, 256, 512, 1024, 2048), 24, (128, 512, 2048), 3)
 HALF = Plan((64, 128, 256, 512), 24, (64, 256, 1024), 2)
+SMALL = Plan((32, 64, 128, 256), 24, (32, 128), 2)  # a Transformer of width n has matrices of width 4 n
 QUICK = Plan((16, 32, 64), 8, (32, 128), 2)
-PLANS = {"mlp": FULL}
+PLANS = {"mlp": FULL, "transformer": SMALL}
 
 
 class Screen:

@@ -53,7 +53,7 @@ def kernel(name: str, options: Options, *, source: str, points: int, output: Pat
     for title, matrix in (("NNGP", first_output(k.nngp)), ("NTK", first_output(k.ntk))):
         screen.matrix(f"{title}  {matrix.shape[0]} x {matrix.shape[1]}", matrix.tolist())
     screen.shares(shares(k))
-    screen.plain(f"method {k.method}   error at most {float(np.max(k.error)):.1e}")
+    screen.plain(f"method {k.method}   error at most {float(np.asarray(k.error).max()):.1e}")
     if output is not None:
         save_kernels(k, network, inputs, output)
         screen.wrote(output)
@@ -88,7 +88,7 @@ def save_kernels(k: Kernels, network: Network, inputs: data.Data, path: Path) ->
     """An .npz with nngp, ntk, by_parameter/NAME, the inputs x, and `provenance` as JSON text."""
     from importlib.metadata import version
 
-    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": float(np.max(k.error))}
+    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": float(np.asarray(k.error).max())}
     parts = {f"by_parameter/{name}": np.asarray(part) for name, part in k.by_parameter.items()}
     np.savez(path, nngp=np.asarray(k.nngp), ntk=np.asarray(k.ntk), x=inputs.x, provenance=json.dumps(made), **parts)
 

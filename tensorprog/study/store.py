@@ -27,7 +27,7 @@ def save(path: Path, arrays: Mapping[str, ArrayLike], provenance: Mapping[str, A
 def load(path: Path, provenance: Mapping[str, Any]) -> Arrays | None:
     """The arrays, if the file is there, is whole, and has this provenance."""
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             if str(saved[PROVENANCE]) != json.dumps(provenance, sort_keys=True):
                 return None
             return {k: saved[k] for k in saved.files if k != PROVENANCE}
