@@ -16,12 +16,13 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import OutsideTheory
-from tensorprog.interpret.limit.data import Data, data_of, variances
+from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.interpret.particles import particles
 from tensorprog.interpret.particles.construction import Construction, Dots, stack
 from tensorprog.interpret.particles.roots import Reals
-from tensorprog.kernels.limit import Kernels
 from tensorprog.kernels.precision import double
+from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.tensors import variance
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network
 from tensorprog.transform.backprop import Backprop, backprop
@@ -37,7 +38,6 @@ def particle_kernels(
     replicates: int = 8,
     key: Array,
     scalars: Mapping[str, ArrayLike] | None = None,
-    drop_dots: bool = False,
     dots: Dots = "stein",
     chunk: int | None = None,
 ) -> Kernels:
@@ -56,7 +56,7 @@ def particle_kernels(
     n1, n2 = (next(iter(side.values())).shape[0] for side in (left, right))
     sides = slice(0, n1), slice(0, n2) if x2 is None else slice(n1, n1 + n2)
     sampled = particles(
-        b.program, samples=samples, replicates=replicates, key=key, inputs=both, scalars=scalars, drop_dots=drop_dots, dots=dots, chunk=chunk
+        b.program, samples=samples, replicates=replicates, key=key, inputs=both, scalars=scalars, dots=dots, chunk=chunk
     )
     parameters = [name for name in network.parameters if network.trained(name).rate != 0.0]
     found = sampled.estimate(lambda c: _Contributions(network, b, c, sides).all(parameters))
@@ -160,7 +160,4 @@ class _Contributions:
     def factor(self, name: str) -> float:
         """The learning-rate factor, over sigma^2 where the trained tensor itself has variance sigma^2."""
         training = self.network.trained(name)
-        if training.convention == "unit":
-            return training.rate
-        sigma = next((r.sigma for r in self.network.readouts if r.vector == name), None)
-        return training.rate / (sigma**2 if sigma is not None else variances(self.b.program)[name])
+        return training.rate / (1.0 if training.convention == "unit" else variance(self.network, name))

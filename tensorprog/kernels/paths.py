@@ -21,7 +21,7 @@ from tensorprog.interpret.limit.lift import lift
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Master
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
-from tensorprog.kernels.limit import same_points
+from tensorprog.kernels.exact import same_points
 from tensorprog.kernels.precision import double
 from tensorprog.language.calculus import Scope, adjoint
 from tensorprog.language.expr import ONE, ZERO, Expr
@@ -61,7 +61,7 @@ def check_paths_hold(network: Network) -> None:
     p = network.program
     if any(p.axes_of.values()) or len(network.readouts) != 1 or len({w.ratio for w in p.widths}) != 1 or network.training:
         raise OutsideTheory(
-            "[path] paths are summed for one readout, equal widths, everything trained, and vectors written out one by one. Use `kernels` for this network."
+            "[path] paths are summed for one readout, equal widths, everything trained, and vectors written out one by one. Use `kernels` here."
         )
 
 

@@ -1,6 +1,7 @@
 """Sums of products of arrays with named positions, over two leading dimensions (points of x1, points of x2) that broadcast.
 
-Pairs are contracted as batched matrix products of three dimensions, so that a leading dimension of one operand alone is a row of the product and costs no copy.
+Pairs are contracted as batched matrix products of three dimensions, so that a leading dimension of one operand alone is a row of the product and
+costs no copy.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Named(NamedTuple):
 
 
 def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
-    """sum over all names not in `out` of the product; arrays and result are (N1 or 1, N2 or 1, *positions), positions that no operand has are of size 1."""
+    """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions)."""
     if all(i in out for _, names in operands for i in names):
         return reduce(jnp.multiply, (place(a, names, out) for a, names in operands))
     parts = [_named(a, names) for a, names in operands]

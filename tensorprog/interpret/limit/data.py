@@ -81,7 +81,9 @@ def data_of(program: Program, x: Array | Data | None, label: str = "inputs") -> 
     if not isinstance(x, Mapping):
         if len(program.inputs) != 1:
             names = ", ".join(i.name for i in program.inputs) or "none"
-            raise InvalidProgram(f"[input] {label} is one array, but the program has {len(program.inputs)} inputs ({names}). Give a mapping from input to array.")
+            raise InvalidProgram(
+                f"[input] {label} is one array, but the program has {len(program.inputs)} inputs ({names}). Give a mapping from input to array."
+            )
         x = {program.inputs[0].name: x}
     out: dict[str, Array] = {}
     for slot in program.inputs:

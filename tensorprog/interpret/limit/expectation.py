@@ -1,8 +1,8 @@
 """The one question of the Master Theorem: E of a product of functions of jointly Gaussian roots, resolved by structure.
 
 In this order: factors whose roots are independent are separated; a component that turns its sign with its roots is 0 (before any
-covariance is asked); closed sums are opened; linear factors go by Stein's lemma, E[L F] = sum_j Cov(L, L_j) E[d_j F]; what remains is one Gaussian problem whose
-dimension is the number of distinct linear forms, handed to `gaussian.expect` when its number is asked.
+covariance is asked); closed sums are opened; linear factors go by Stein's lemma, E[L F] = sum_j Cov(L, L_j) E[d_j F]; what remains is
+one Gaussian problem whose dimension is the number of distinct linear forms, handed to `gaussian.expect` when its number is asked.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Expectations:
                 continue
             closed = next((u for u in group if isinstance(u.factor, Closed)), None)
             if closed is None:
-                found = ((self.s.product((d.coef, self.monomial(d.uses))), where) for d, where in derive(self.v, Term(self.s.one, tuple(group)), on_form))
+                derived = derive(self.v, Term(self.s.one, tuple(group)), on_form)
+                found = ((self.s.product((d.coef, self.monomial(d.uses))), where) for d, where in derived)
             else:
                 rest = tuple(u for u in group if u is not closed)
                 opened = (Term(inner.coef, (*inner.uses, *rest)) for inner in self.v.open(closed))
@@ -189,12 +190,13 @@ class Expectations:
     def covariance(self, a: Use, b: Use) -> S:
         """Cov of two linear forms, at their indices."""
         x, y = a.factor, b.factor
-        assert isinstance(x, Lin) and isinstance(y, Lin)
+        assert isinstance(x, Lin)
+        assert isinstance(y, Lin)
         key = ("forms", x.id, y.id)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._covariance_of_forms(x, y)
-        by: dict[Index, Index] = {**{k: i for k, i in enumerate(a.idx)}, **{len(a.idx) + k: i for k, i in enumerate(b.idx)}}
+        by: dict[Index, Index] = {**dict(enumerate(a.idx)), **{len(a.idx) + k: i for k, i in enumerate(b.idx)}}
         return S(found.node, tuple(by[i] for i in found.idx))
 
     def _covariance_of_forms(self, x: Lin, y: Lin) -> S:

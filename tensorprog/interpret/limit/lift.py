@@ -8,9 +8,7 @@ from typing import assert_never
 
 from tensorprog.interpret.limit.scalar import Index, S
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel
-from tensorprog.language.expr import (
-    Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor,
-)
+from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor
 from tensorprog.language.nonlin import derivative, form, parity
 
 Value = S | Poly

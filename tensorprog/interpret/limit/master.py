@@ -2,10 +2,10 @@
 
 [init] [nonlin] [moment]  as written in language.md 3;
 [matmul-hat]  Cov(hat(W x), hat(W y)) = sigma_W^2 E Z^x Z^y; for W^T with W of size m x n: sigma_W^2 (m / n) E Z^x Z^y;
-[matmul-dot]  dot(W x) = sigma_W^2 sum_y Z^y E dZ^x / d hat(W^T y), the sum over the roots hat(W^T y) that Z^x reads; for W^T with the factor m / n.
+[matmul-dot]  dot(W x) = sigma_W^2 sum_y Z^y E dZ^x / d hat(W^T y), the sum over the roots hat(W^T y) that Z^x reads; for W^T times m / n.
 
-A program with inputs is read once for each side: the left inputs x1 and the right inputs x2 of a kernel K(x1, x2) are two copies of everything that depends on the data, over
-the same matrices.
+A program with inputs is read once for each side: the left inputs x1 and the right inputs x2 of a kernel K(x1, x2) are two copies of everything
+that depends on the data, over the same matrices.
 """
 
 from __future__ import annotations

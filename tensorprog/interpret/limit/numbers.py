@@ -18,7 +18,22 @@ from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import contract
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.problem import Coordinates, coordinates
-from tensorprog.interpret.limit.scalar import At, Expectation, Function, Hot, Index, Leaf, Matched, Node, Normalized, Num, Product, Regression, S, Total
+from tensorprog.interpret.limit.scalar import (
+    At,
+    Expectation,
+    Function,
+    Hot,
+    Index,
+    Leaf,
+    Matched,
+    Node,
+    Normalized,
+    Num,
+    Product,
+    Regression,
+    S,
+    Total,
+)
 
 
 class Numbers:
@@ -47,14 +62,15 @@ class Numbers:
             if top in self._arrays:
                 stack.pop()
                 continue
-            missing = [n for n in self._children(top) if n not in self._arrays]
+            missing = [n for n in self.children(top) if n not in self._arrays]
             if missing:
                 stack.extend(missing)
             else:
                 self._arrays[top] = self._compute(top)
                 stack.pop()
 
-    def _children(self, node: Node) -> list[Node]:
+    def children(self, node: Node) -> list[Node]:
+        """What a node is computed from."""
         match node.op:
             case Num() | Leaf() | Hot():
                 return []

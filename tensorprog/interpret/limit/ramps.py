@@ -43,7 +43,8 @@ def merge_ramps(v: Variables, uses: tuple[Use, ...]) -> tuple[float, tuple[Use, 
 
 def _merge(v: Variables, first: tuple[Use, float], second: tuple[Use, float], rest: tuple[Use, ...]) -> tuple[float, tuple[Use, ...]]:
     (a, j), (b, k) = first, second
-    assert isinstance(a.factor, Atom) and isinstance(b.factor, Atom)
+    assert isinstance(a.factor, Atom)
+    assert isinstance(b.factor, Atom)
     if j == -1 and k == -1:
         raise OutsideTheory("[dot] the product delta(u) delta(u) has no expectation; write the program without the derivative of this step function")
     if -1 in (j, k):
@@ -69,7 +70,7 @@ def form_of(use: Use) -> Lin:
         case Atom():
             return use.factor.form
         case _:
-            raise OutsideTheory("[dot] a delta beside a function of variables that are not linear forms: ask for particles instead of the exact limit")
+            raise OutsideTheory("[dot] a delta beside a function of variables that are not linear forms: ask for particles, not for the exact limit")
 
 
 def without(v: Variables, use: Use, given: Use, slope: S) -> Term:

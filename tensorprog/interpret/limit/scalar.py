@@ -1,7 +1,8 @@
 """Symbolic limits of scalars: a hash-consed graph of numbers with named indices, exact about 0 and 1, valued only when asked.
 
 A scalar of the limit is one number, or, for families, one number a position: `S(node, idx)` is a node of the graph with an index
-for each of its positions, so that the same node read at other positions is another S of the same node. Indices are axis names (free) or integers (summed).
+for each of its positions, so that the same node read at other positions is another S of the same node. Indices are axis names (free) or
+integers (summed).
 Zero is structural: it is known without any arithmetic, and whatever it multiplies is never evaluated.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tensorprog.language.expr import Fn
+
 
 @dataclass(frozen=True, slots=True)
 class At:

@@ -2,7 +2,8 @@
 
 Roots are the only randomness: initial vectors and hats. A factor is a linear form of roots, a function of one linear form (an atom), a function of
 other variables (a composite), or a whole sum kept closed until an expectation needs it opened (products distribute lazily). Everything is
-hash-consed, so that the same variable computed twice is one variable. Members of a family are read by index: a free index is an axis name, a summed one an integer.
+hash-consed, so that the same variable computed twice is one variable. Members of a family are read by index: a free index is an axis name, a
+summed one an integer.
 """
 
 from __future__ import annotations
@@ -214,7 +215,8 @@ class Variables:
             present = axis in t.coef.idx or any(axis in u.idx for u in t.uses)
             hot = self.scalars.hot(index, size, j if into is None else into, k)
             moved = relabel(t, {axis: k}) if present else t
-            out.append(Term(self.scalars.product((moved.coef, hot), {*moved.coef.idx, *hot.idx} if present else {*moved.coef.idx, hot.idx[0]}), moved.uses))
+            keep = {*moved.coef.idx, *(hot.idx if present else hot.idx[:1])}
+            out.append(Term(self.scalars.product((moved.coef, hot), keep), moved.uses))
         return self.poly(out)
 
     # Roots and linear forms.
@@ -286,9 +288,10 @@ class Variables:
         def place(i: Index) -> Index:
             return local[i] if isinstance(i, str) else len(free) + i
 
-        inner = tuple((c / scale, None if s is None else S(s.node, tuple(place(i) for i in s.idx)), r, tuple(place(i) for i in w)) for c, s, r, w in live)
+        inner = tuple((c / scale, s and S(s.node, tuple(map(place, s.idx))), r, tuple(map(place, w))) for c, s, r, w in live)
         offset = None if self.scalars.is_zero(const) else rename(self.scalars.product((const,), None, 1.0 / scale), local)
-        key = ("lin", len(free), tuple((c, None if s is None else (s.node.id, s.idx), r.id, w) for c, s, r, w in inner), offset and (offset.node.id, offset.idx))
+        parts = tuple((c, s and (s.node.id, s.idx), r.id, w) for c, s, r, w in inner)
+        key = ("lin", len(free), parts, offset and (offset.node.id, offset.idx))
         size = {i: n for _, s, r, w in inner for i, n in (*zip(w, r.sizes, strict=True), *(zip(s.idx, s.node.sizes, strict=True) if s else ()))}
         size |= dict(zip(offset.idx, offset.node.sizes, strict=True)) if offset else {}
         sizes = tuple(size[k] for k in range(len(free)))

@@ -1,0 +1,50 @@
+"""What the kernels of a network in the limit are, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jax import Array
+from jax.tree_util import register_dataclass
+
+from tensorprog.errors import OutsideTheory
+from tensorprog.kernels.precision import traced
+
+
+@partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter", "error"], meta_fields=["method"])
+@dataclass(frozen=True)
+class Kernels:
+    """Limiting kernels of one output unit; with independent output units the kernel over outputs is this times the identity.
+
+    Attributes:
+        nngp: covariance of f over initializations, (N1, N2, *output positions, *output positions).
+        ntk: the neural tangent kernel, of the same shape.
+        by_parameter: the contribution of every trained tensor; they sum to `ntk`.
+        error: the largest absolute error of any entry of `nngp` and `ntk`: measured by a second, coarser evaluation of the whole, a standard error
+            where sampling took part, or a bound of rounding.
+        method: how the Gaussian expectations were found.
+    """
+
+    nngp: Array
+    ntk: Array
+    by_parameter: Mapping[str, Array]
+    error: Array
+    method: str
+
+
+def refuse_infinite(k: Kernels) -> None:
+    """An infinite entry is an answer that the theorem does not give: say which one."""
+    if traced(k):
+        return
+    for name, a in {"nngp": k.nngp, **k.by_parameter}.items():
+        where = np.argwhere(~np.isfinite(np.asarray(a)))
+        if len(where):
+            what = "the nngp" if name == "nngp" else f"the contribution of {name} to the ntk"
+            raise OutsideTheory(
+                f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. A step differentiated at equal or opposite inputs "
+                "(sign, step) has no finite NTK, and exponential functions can outgrow their Gaussian: freeze the tensors behind it "
+                "(train=False), or ask for flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does."
+            )
