@@ -43,6 +43,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("batchnorm_cnn", {"depth": 2, "eps": 0.1}),
     ("gnn", {"sigma_b": 0.1}),
     ("gnn", {"pool": False, "edges": ((0, 1), (1, 2), (2, 0), (2, 3))}),
+    ("gnn", {"node": 5, "edges": ((0, 1), (2, 3), (3, 4)), "pieces": (2, 3)}),
     ("deep_sets", {"sigma_b": 0.1}),
     ("mixer", {}),
     ("densenet", {"sigma_b": 0.1}),

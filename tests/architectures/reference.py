@@ -248,7 +248,9 @@ def batchnorm_cnn(p, x, *, batch=3, pixel=3, depth=1, nonlinearity="relu", kerne
     return read(p, x.mean(2), sigma=sigma_v)
 
 
-def gnn(p, x, *, node=4, edges=((0, 1), (1, 2), (2, 3)), depth=2, nonlinearity="relu", pool=True, sigma_w=2**0.5, sigma_b=0.0, sigma_v=1.0):
+def gnn(
+    p, x, *, node=4, edges=((0, 1), (1, 2), (2, 3)), depth=2, nonlinearity="relu", pool=True, pieces=(), sigma_w=2**0.5, sigma_b=0.0, sigma_v=1.0
+):
     a = np.eye(node)
     for i, j in edges:
         a[i, j] = a[j, i] = 1.0
@@ -256,6 +258,9 @@ def gnn(p, x, *, node=4, edges=((0, 1), (1, 2), (2, 3)), depth=2, nonlinearity="
     for l in range(1, depth + 1):
         x = a @ dense(p, "U" if l == 1 else f"W{l}", x, sigma_w)
         x = FUNCTIONS[nonlinearity](x + (sigma_b * p[f"b{l}"] if sigma_b else 0.0))
+    if pieces:
+        x = jnp.stack([part.mean(-2) for part in jnp.split(x, np.cumsum(pieces)[:-1], axis=-2)], -2)
+        return read(p, x, sigma=sigma_v)
     return read(p, x.mean(-2) if pool else x, sigma=sigma_v)
 
 

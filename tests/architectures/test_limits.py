@@ -72,6 +72,17 @@ def test_symmetries_of_an_architecture_are_symmetries_of_its_kernel(name: str, o
     np.testing.assert_allclose(kernel(name, moved, y, **options), kernel(name, x, y, **options), rtol=1e-12)
 
 
+def test_graphs_of_different_size_have_a_kernel() -> None:
+    """A graph beside another one has the kernel it has alone."""
+    edges = ((0, 1), (2, 3), (3, 4))
+    x = np.random.default_rng(0).standard_normal((1, 5, DIMENSION))
+    both = np.asarray(tp.kernels(ZOO["gnn"](node=5, edges=edges, pieces=(2, 3)), x).ntk)[0, 0]
+    first = np.asarray(tp.kernels(ZOO["gnn"](node=2, edges=((0, 1),)), x[:, :2]).ntk)[0, 0]
+    second = np.asarray(tp.kernels(ZOO["gnn"](node=3, edges=((0, 1), (1, 2))), x[:, 2:]).ntk)[0, 0]
+    np.testing.assert_allclose(np.diag(both), [first, second], rtol=1e-12)
+    assert np.linalg.eigvalsh(both).min() > 0
+
+
 def test_a_causal_transformer_read_at_its_first_token_sees_nothing_else() -> None:
     network = ZOO["transformer"](causal=True, read="first", position="learned", ratio=1.0)
     x = data(network)["x"]
