@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from tensorprog.language.program import Network
 
 if TYPE_CHECKING:
     from tensorprog.study.convergence import Study
+    from tensorprog.study.training import Following
 
 Options = Mapping[str, str]
 PICTURES = (".svg", ".png", ".pdf")
@@ -101,12 +102,16 @@ def converge(name: str, options: Options, *, widths: str, seeds: int, source: st
     chosen = widths_of(widths)
     network = subject.network(name, options)
     inputs = inputs_of(network, source, points)
-    with screen.progress(f"converging {network.name}") as progress:
-        study = study_of(network, inputs.x, chosen, seeds=seeds, progress=progress)
-    screen.out.print(study.table())
-    if output is not None:
-        save_study(study, output)
-        screen.wrote(output)
+    reached: list[Study] = []
+    try:
+        with screen.progress(f"converging {network.name}") as progress:
+            reached.append(study_of(network, inputs.x, chosen, seeds=seeds, progress=progress, keep=reached.append))
+    finally:  # an interruption keeps the widths that are done
+        for study in reached[-1:]:
+            screen.out.print(study.table())
+            if output is not None:
+                save_study(study, output)
+                screen.wrote(output)
 
 
 def save_study(study: Study, path: Path) -> None:
@@ -132,16 +137,25 @@ def train(
     if points < 1 or test < 1 or points + test > len(found.x):
         raise InvalidProgram(f"--points {points} and --test {test}: there are {len(found.x)} inputs. Ask for at least 1 each, and no more than there are.")
     first, second = found[:points], found[points : points + test]
-    with screen.progress(f"training {network.name}") as progress:
-        followed = follow(network, first.x, first.y, second.x, chosen, seeds=seeds, dtype="float32", progress=progress)  # pyright: ignore[reportArgumentType]
-    screen.out.print(followed.table())
-    if output is None:
-        return
-    if output.suffix == ".json":
-        output.write_text(json.dumps(followed.to_dict()), encoding="utf-8")
+    y = first.y
+    assert y is not None  # `labelled` refuses data without targets
+    reached: list[Following] = []
+    try:
+        with screen.progress(f"training {network.name}") as progress:
+            reached.append(follow(network, first.x, y, second.x, chosen, seeds=seeds, dtype="float32", progress=progress, keep=reached.append))
+    finally:
+        for followed in reached[-1:]:
+            screen.out.print(followed.table())
+            if output is not None:
+                save_following(followed, output)
+                screen.wrote(output)
+
+
+def save_following(followed: Following, path: Path) -> None:
+    if path.suffix == ".json":
+        path.write_text(json.dumps(followed.to_dict()), encoding="utf-8")
     else:
-        followed.plot().savefig(output)
-    screen.wrote(output)
+        followed.plot().savefig(path)
 
 
 def labelled(found: data.Data, classes: str) -> data.Data:

@@ -129,7 +129,7 @@ class Study:
 def converge(
     source: Network | Program, x: Inputs = None, widths: Sequence[int] | None = None, *, seeds: int = 64, key: int = 0,
     quantities: Sequence[str] | None = None, moments: Mapping[str, Expr] | None = None, scalars: Mapping[str, ArrayLike] | None = None,
-    law: finite.Law = "gaussian", progress: Progress | None = None,
+    law: finite.Law = "gaussian", progress: Progress | None = None, keep: Callable[[Study], None] | None = None,
 ) -> Study:
     """Measure how fast finite networks approach the limit.
 
@@ -143,6 +143,7 @@ def converge(
         scalars: values of initial scalars that have none of their own.
         law: of the entries of matrices; see `interpret.finite.sample`.
         progress: called with the fraction of the work done and what is under way.
+        keep: called after every width from the second on with the study so far, so that an interruption loses one width at most.
 
     Returns:
         A study; `study["ntk"].slope` is the exponent with its interval.
@@ -158,19 +159,25 @@ def converge(
     chosen = tuple(widths or (max(64, 16 * depth(program)) * 2**i for i in range(4)))
     truth = _limits(source, x, names, scalars)
     sample = _finite(source, x, names, scalars, law)
-    errors = measure(sample, {q: t.value for q, t in truth.items()}, chosen, seeds, jax.random.key(key), progress)
-    curves = tuple(Curve(q, chosen, errors[q], truth[q].relative_error, truth[q].method) for q in names)
-    return Study(program.name, curves, key, {"law": law, "depth": depth(program)})
+
+    def study(errors: Mapping[str, Floats]) -> Study:
+        curves = tuple(Curve(q, chosen[: len(errors[q])], errors[q], truth[q].relative_error, truth[q].method) for q in names)
+        return Study(program.name, curves, key, {"law": law, "depth": depth(program)})
+
+    known = {q: t.value for q, t in truth.items()}
+    return study(measure(sample, known, chosen, seeds, jax.random.key(key), progress, None if keep is None else lambda errors: keep(study(errors))))
 
 
 def measure(
-    sample: Measure, limits: Mapping[str, Array], widths: Sequence[int], seeds: int, key: Array, progress: Progress | None = None
+    sample: Measure, limits: Mapping[str, Array], widths: Sequence[int], seeds: int, key: Array, progress: Progress | None = None,
+    keep: Callable[[Mapping[str, Floats]], None] | None = None,
 ) -> dict[str, Floats]:
     """|q_n - q| / |q| for every quantity, (widths, seeds): the protocol above for anything that can be sampled.
 
     Args:
         sample: from a key and a width to the quantities of one random network; JAX-traceable in the key.
         limits: what each tends to; where that is 0 the error is absolute.
+        keep: called after every width from the second on with what is measured so far.
 
     Raises:
         InvalidProgram: fewer than two widths or seeds, or an error that is not finite.
@@ -181,7 +188,6 @@ def measure(
     work, done = sum(n * n for n in widths) * seeds, 0
     out: dict[str, list[Floats]] = {q: [] for q in limits}
     for n in widths:
-
 
         def error(k: Array, n: int = n) -> dict[str, Array]:
             return {q: jnp.linalg.norm((v - limits[q]).ravel()) / scale[q] for q, v in sample(k, n).items()}
@@ -195,6 +201,8 @@ def measure(
             done += len(keys) * n * n
         for q in out:
             out[q].append(np.concatenate([np.asarray(p[q], dtype=np.float64) for p in parts]))
+        if keep is not None and n > widths[0]:
+            keep({q: _finite_errors(q, np.stack(rows), widths) for q, rows in out.items()})
     if progress is not None:
         progress(1.0, "done")
     return {q: _finite_errors(q, np.stack(rows), widths) for q, rows in out.items()}

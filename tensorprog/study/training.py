@@ -124,7 +124,7 @@ class Following:
 def follow(
     network: Network, x_train: Inputs, y_train: ArrayLike, x_test: Inputs, widths: Sequence[int] = (128, 512, 2048), *, seeds: int = 4, key: int = 0,
     rate: float | None = None, loss: LossLike = squared, momentum: float = 0.0, level: float = 0.1,
-    dtype: DTypeLike = "float64", progress: Progress | None = None,
+    dtype: DTypeLike = "float64", progress: Progress | None = None, keep: Callable[[Following], None] | None = None,
 ) -> Following:
     """Train networks by full-batch gradient descent beside their kernel, until the kernel's training loss has fallen to `level` of its start.
 
@@ -136,6 +136,7 @@ def follow(
         momentum: of a heavy ball, for both.
         dtype: of the finite networks; "float32" halves the time.
         progress: called with the fraction of the work done and what is under way.
+        keep: called after every width with what there is so far, so that an interruption loses one width at most.
 
     Raises:
         InvalidProgram: data that do not fit, an output with positions, or a kernel whose loss does not fall to the level.
@@ -155,9 +156,15 @@ def follow(
             outputs.append(jax.block_until_ready(descend(k)))
             done += n * n
         runs.append(_run(task, n, steps, start, outputs))
+        if keep is not None:
+            keep(_following(task, runs))
     if progress is not None:
         progress(1.0, "done")
-    return Following(network.name, tuple(runs), task.rate, level, task.loss.name, np.asarray(y_train))
+    return _following(task, runs)
+
+
+def _following(task: _Task, runs: Sequence[Run]) -> Following:
+    return Following(task.network.name, tuple(runs), task.rate, task.level, task.loss.name, np.asarray(task.y))
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,3 +110,22 @@ def test_refusals_have_one_message_and_no_traceback(case: str, capsys: pytest.Ca
     out, err = capsys.readouterr()
     assert message in err
     assert "Traceback" not in out + err
+
+
+def test_interrupted_studies_keep_the_widths_that_are_done(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last of three widths is interrupted: the table and the file hold the first two."""
+    from tensorprog.study import convergence
+
+    whole = convergence.finite.sample
+
+    def sample(source: object, key: object, n: int, *rest: object) -> object:
+        if n == 32:
+            raise KeyboardInterrupt
+        return whole(source, key, n, *rest)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(convergence.finite, "sample", sample)
+    assert main(["converge", "mlp", "--depth", "1", "--widths", "8:32", "--seeds", "2", "--points", "2", "-o", "errors.npz"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    with np.load("errors.npz") as saved:
+        assert saved["widths"].tolist() == [8, 16]
+        assert saved["errors/ntk"].shape == (2, 2)
