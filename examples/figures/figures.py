@@ -1,4 +1,4 @@
-"""Figures 1-6 of Yang & Littwin 2021 (arXiv 2105.03703), drawn from programs.
+"""Figures 1-7 of Yang & Littwin 2021 (arXiv 2105.03703), drawn from programs.
 
     python examples/figures/figures.py [folder]
 
@@ -13,7 +13,9 @@ from pathlib import Path as Folder
 import jax.numpy as jnp
 
 import tensorprog as tp
-from tensorprog.interpret.diagram import Diagram, Path, draw
+from tensorprog.interpret.diagram import TEST_PANEL, Diagram, Panel, Path, Row, draw
+from tensorprog.language.nonlin import user_function
+from tensorprog.language.text import parse
 
 phi = tp.nonlinearity("phi", jnp.tanh)
 
@@ -71,6 +73,52 @@ def perceptron(xi: tp.Data) -> tp.Output:
     return tp.readout("v") @ x
 
 
+ALGORITHM_1 = """
+program algorithm_1
+width n
+input xi
+input xi_tilde
+matrix W : n x n
+vector g : n = U xi
+vector g_tilde : n = U xi_tilde
+vector v : n ~ N(0, 1)
+scalar f = given
+scalar r = n^-0.5
+z := phi(g)
+h := W z
+x := phi(h)
+dh := phi'(h) * v
+dz := W^T dh
+dg := phi'(g) * dz
+z_tilde := phi(g_tilde)
+h_tilde := W z_tilde
+x_tilde := phi(h_tilde)
+chi := moment(L'(f))
+theta := moment(z * z_tilde)
+dh_tilde := -chi * theta * dh
+dx_tilde := r^-1 * (phi(h_tilde + r * dh_tilde) - phi(h_tilde))
+change := moment(v * dx_tilde)
+return change, x, x_tilde, dg
+"""
+
+
+def first_step() -> Diagram:
+    """Algorithm 1: the first step of SGD on W, and the change of f on a test example, as one program (without the slips of its listing)."""
+    program = parse(ALGORITHM_1, {"phi": user_function("phi", jnp.tanh), "L": user_function("L", lambda f: f * f / 2)})
+    forward, backward, test = ("g", "z", "h", "x"), ("v", "dh", "dz", "dg"), ("g_tilde", "z_tilde", "h_tilde", "x_tilde")
+    update = ("f", "chi", "theta", "r", "dh_tilde", "dx_tilde", "change")
+    return draw(
+        program, style="paper", twins={"v": "x", "dh": "h", "dz": "z", "dg": "g"},
+        rows=(Row(forward, labels="above"), Row(backward, leftward=True, labels="above"), Row(update), Row(test)),
+        panels=(Panel((*forward, *backward), "training example"), Panel(test, "test example", TEST_PANEL)),
+        labels={
+            "v": "v = dx", "r": "n^{-1/2}", "dh_tilde": r"\delta\tilde{h}", "dx_tilde": r"\delta\tilde{x}", "change": r"\tilde{f}_1 - \tilde{f}",
+            "gate:chi": "L'(f)", "gate:theta": r"\tilde{z}\cdot z / n", "gate:change": r"v^{\top}\delta\tilde{x}/n",
+            "gate:dx_tilde": r"\sqrt{n}\,(\phi(\tilde{h} + \delta\tilde{h}/\sqrt{n}) - \phi(\tilde{h}))",
+        },
+    )
+
+
 def figures() -> dict[str, Diagram]:
     """Every figure by its number in the paper."""
     p, q = ("x1", "h2", "x2", "h3"), ("x2", "h3")
@@ -86,6 +134,7 @@ def figures() -> dict[str, Diagram]:
         "5-convolution": draw(convolution(pixel=5), unfold=True, upward=True, given=[f"x[{i}]" for i in range(5)]),
         "6-backprop": draw(perceptron(), backward=True, legend=True),
         "6-backprop-paper": draw(perceptron(), backward=True, style="paper"),
+        "7-algorithm": first_step(),
     }
 
 

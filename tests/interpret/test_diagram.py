@@ -7,12 +7,17 @@ import pygraphviz
 import pytest
 
 import tensorprog as tp
+from architectures.lstm import lstm
 from architectures.mlp import mlp as mlp_network
 from examples.figures.figures import attention, convolution, figures, layernorm, mlp, perceptron, rnn
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram import Path, draw
+from tensorprog.interpret.diagram.marks import Text
+from tensorprog.interpret.diagram.names import typeset
+from tensorprog.interpret.diagram.psi import gate_texts
 from tensorprog.interpret.diagram.spec import BLACK
 from tensorprog.interpret.diagram.unfold import written_out
+from tensorprog.language.text import parse_expression
 
 SNAPSHOTS = File(__file__).parent / "snapshots"
 DRAWN = figures()
@@ -23,7 +28,7 @@ def structure(dot: str) -> str:
     return re.sub(r', (pos|width|height)="[^"]*"', "", dot)
 
 
-@pytest.mark.parametrize("name", [name for name in DRAWN if name[0] in "146"])
+@pytest.mark.parametrize("name", [name for name in DRAWN if name[0] in "1467"])
 def test_the_figures_of_the_paper_are_as_recorded(name: str) -> None:
     assert structure(DRAWN[name].dot) == (SNAPSHOTS / f"{name}.dot").read_text()
 
@@ -133,3 +138,37 @@ def test_bad_requests_are_refused_in_words(tmp_path: File) -> None:
 
 def test_paths_know_their_names() -> None:
     assert draw(mlp(), highlight=[Path(("x1", "h2"), "p", "#ED7D31")]).graph.paths[0].colour == "#ED7D31"
+
+
+def test_long_functions_are_named_and_written_in_the_legend() -> None:
+    diagram = draw(lstm(), legend=True)
+    (gate,) = [g for g in diagram.graph.gates if g.formula]
+    assert gate.text == r"\psi"
+    assert gate.meaning.startswith("sigmoid(")  # in full, as the program has it
+    assert any(m.role == "legend" and m.source == gate.text for m in diagram.scene.marks if isinstance(m, Text))
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("h1", "h^{1}"), ("h_1", "h_{1}"), ("xi", r"\xi "), ("dxi", r"d\xi "), ("dh2", "dh^{2}"), ("data", r"\text{data}"), ("Wq", "W_{q}"),
+    ("x_tilde", r"\tilde{x}"), ("q_norm[0, 3]", r"q_{\text{norm},1,4}"), ("φ", r"\phi "),
+])
+def test_names_are_typeset(name: str, text: str) -> None:
+    assert typeset(name) == text
+
+
+@pytest.mark.parametrize(("psi", "texts"), [
+    ("relu(h + b)", (r"\text{relu}(\cdot + \cdot)",)),
+    ("relu(h)", (r"\text{relu}",)),
+    ("q * k", (r"\cdot \times \cdot",)),
+    ("x + y", ("+",)),
+    ("(x - mu)^2", (r"(x - \mu )^{2}",)),
+    ("(x - mu) * s2^-0.5", (r"(x - \mu )/\sqrt{s^{2}}",)),
+    ("softmax[source](c)", (r"\text{softmax}",)),
+    ("sum[source](a * u)", (r"\text{linear combination}",)),
+    ("0.25 * sum[token](x)", (r"\text{mean}_{\text{token}} x",)),
+    ("x * y^-1", (r"x/y",)),
+    ("0.7071067811865476 * x", (r"1/\sqrt{2}\,x",)),
+])
+def test_gates_say_what_they_compute(psi: str, texts: tuple[str, ...]) -> None:
+    found = gate_texts(parse_expression(psi), lambda name: name in ("a", "c", "mu", "s2"))
+    assert found[: len(texts)] == texts

@@ -8,14 +8,20 @@ from xml.etree import ElementTree
 
 import pytest
 
-from architectures.mlp import mlp as mlp_network
+from architectures import ZOO
 from examples.figures.figures import figures, perceptron
 from tensorprog.interpret.diagram import Diagram, draw
 from tensorprog.interpret.diagram.marks import Box, Disc, Mark, Stroke, Text, extent
 from tensorprog.interpret.diagram.routes import point_on
 
 SVG = "{http://www.w3.org/2000/svg}"
-DRAWN = figures() | {"mlp-backprop": draw(mlp_network(depth=3, sigma_b=1.0), backward=True)}
+DRAWN = figures() | {
+    "mlp-backprop": draw(ZOO["mlp"](depth=3, sigma_b=1.0), backward=True),
+    "resnet-backprop": draw(ZOO["resnet"](), backward=True),
+    "transformer": draw(ZOO["transformer"](depth=2)),
+    "lstm": draw(ZOO["lstm"](), legend=True),
+    "convolutions": draw(ZOO["cnn1d"](), unfold=True),
+}
 ROUNDING = 0.02  # coordinates are written with two decimals
 
 
@@ -166,6 +172,30 @@ def test_a_path_covers_its_variables() -> None:
     assert [(e.attrib["data-from"], e.attrib["data-to"]) for e in overlays] == [("x1", "h2"), ("h2", "x2"), ("x2", "h3")]
     assert {e.attrib["stroke"] for e in overlays} == {"#4472C4"}
     assert len(elements(DRAWN["2-mlp"], "circle", "path")) == 4
+
+
+def test_panels_hold_their_variables_and_the_conditioning_square_stands_outside() -> None:
+    diagram = DRAWN["7-algorithm"]
+    train, test = ([tuple(map(float, p.split(","))) for p in e.attrib["points"].split()] for e in elements(diagram, "polygon", "panel"))
+
+    def holds(panel: list[tuple[float, ...]], name: str) -> bool:
+        x, y = centre(diagram, name)
+        return min(p[0] for p in panel) < x < max(p[0] for p in panel) and min(p[1] for p in panel) < y < max(p[1] for p in panel)
+
+    assert all(holds(train, name) for name in diagram.graph.panels[0].names)
+    assert all(holds(test, name) for name in diagram.graph.panels[1].names)
+    assert not any(holds(panel, name) for panel in (train, test) for name in ("f", "chi", "theta", "change"))
+    assert [e.attrib["fill"] for e in elements(diagram, "polygon", "panel")] == ["#E7E6E6", "#DAE3F3"]
+    assert diagram.graph.vertex["f"].kind == "scalar"
+    assert not any(g.outputs == ("f",) for g in diagram.graph.gates)
+
+
+def centre(diagram: Diagram, name: str) -> tuple[float, float]:
+    if name in discs(diagram):
+        return discs(diagram)[name][:2]
+    (e,) = [e for e in elements(diagram, "polygon", "scalar") if e.attrib["data-name"] == name]
+    xs, ys = zip(*(map(float, p.split(",")) for p in e.attrib["points"].split()), strict=True)
+    return sum(xs) / 4, sum(ys) / 4
 
 
 def overlap(a: Box, b: Box) -> bool:

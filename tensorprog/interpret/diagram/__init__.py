@@ -4,6 +4,6 @@ program -> specification -> positions -> DOT, SVG, PNG, PDF.
 """
 
 from tensorprog.interpret.diagram.draw import Diagram, draw
-from tensorprog.interpret.diagram.spec import Gate, Graph, Panel, Path, Product, Row, Vertex
+from tensorprog.interpret.diagram.spec import TEST_PANEL, TRAIN_PANEL, Gate, Graph, Panel, Path, Product, Row, Vertex
 
-__all__ = ["Diagram", "Gate", "Graph", "Panel", "Path", "Product", "Row", "Vertex", "draw"]
+__all__ = ["TEST_PANEL", "TRAIN_PANEL", "Diagram", "Gate", "Graph", "Panel", "Path", "Product", "Row", "Vertex", "draw"]

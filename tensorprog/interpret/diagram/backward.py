@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tensorprog.interpret.diagram.names import typeset
+from tensorprog.interpret.diagram.spec import Row
 from tensorprog.interpret.diagram.unfold import member, member_of, positions, reads, written_out
 from tensorprog.language.expr import Ref, substitute
 from tensorprog.language.instr import Instr, MatMul, Nonlin
@@ -19,10 +20,10 @@ from tensorprog.transform.backprop import Backprop
 
 @dataclass(frozen=True)
 class Backward:
-    """`program` with the names of its backward variables, `twins` (gradient -> forward variable) and captions for the merged nodes."""
+    """`program` in its two rows, `twins` (gradient -> forward variable) and captions for the merged nodes."""
 
     program: Program
-    names: frozenset[str]
+    rows: tuple[Row, Row]
     twins: Mapping[str, str]
     captions: Mapping[str, str]
 
@@ -72,7 +73,8 @@ def _merged(program: Program, forward: Sequence[Instr], backward: Sequence[Instr
     captions = {name: " = ".join(parts) for name, parts in names.items()}
     body = (*forward, *kept)
     drawn = replace(program, body=body, outputs=tuple(n for n in program.outputs if n in outs))
-    return Backward(drawn, frozenset(outs | (seeds & {r for i in kept for r in reads(i)})), {d: x for d, x in twins.items() if d != x}, captions)
+    below = tuple(sorted(outs | (seeds & {r for i in kept for r in reads(i)})))
+    return Backward(drawn, (Row(labels="above"), Row(below, leftward=True)), {d: x for d, x in twins.items() if d != x}, captions)
 
 
 def _renamed(i: Instr, same: Mapping[str, str]) -> Instr:

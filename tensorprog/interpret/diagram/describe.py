@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Literal, assert_never
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.interpret.diagram.glyphs import GATE_TEXT_MAX, gate_text_width
+from tensorprog.interpret.diagram.glyphs import fits_in_gate
 from tensorprog.interpret.diagram.names import embedding, transposed, typeset
-from tensorprog.interpret.diagram.psi import gate_texts
+from tensorprog.interpret.diagram.placed import gate_key
+from tensorprog.interpret.diagram.psi import NAMELESS, formula, gate_texts
 from tensorprog.interpret.diagram.spec import BLACK, Gate, Graph, Kind, Product, Row, Vertex
 from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.language.expr import Apply, Fn, refs
@@ -23,15 +24,16 @@ Style = Literal["strict", "paper"]
 
 
 def describe(
-    program: Program, *, twins: Mapping[str, str] | None = None, backward: frozenset[str] = frozenset(), style: Style = "strict",
+    program: Program, *, twins: Mapping[str, str] | None = None, rows: Sequence[Row] = (Row(),), style: Style = "strict",
     names: Mapping[str, str] | None = None, captions: Mapping[str, str] | None = None,
 ) -> Graph:
     """The graph of a program.
 
     Args:
         twins: gradient -> the forward variable of which it is the gradient.
-        backward: the variables computed right to left, in a row of their own under the forward pass.
-        names: mathtext for some variables, in place of their typeset names, beside their nodes and in gates.
+        rows: from top to bottom; a backward pass is a row that is computed leftward.
+        names: mathtext for some variables, in place of their typeset names, beside their nodes and, up to " = ", in gates; for "gate:x": inside
+            the gate that makes x.
         captions: mathtext beside some nodes only.
         style: what a gradient's circle looks like: "strict" by the instruction that makes it, "paper" (IIb Fig. 6) like its forward twin.
 
@@ -44,19 +46,21 @@ def describe(
     everything = (*program.init, *(i.out for i in program.body))
     inside = {name: written(program, name, twins.get(name)) for name in everything}
     beside = dict(inside)
+    row = {name: k for k, r in enumerate(rows) for name in r.names}
+    backward = frozenset(name for r in rows if r.leftward for name in r.names)
     if backward:  # an embedded input needs a name of its own beside that of its gradient
         embedded = {v.name: typeset(v.name) for v in program.vectors if isinstance(v.law, Embedding)}
         inside |= embedded
         beside |= {name: f"{short} = {beside[name]}" for name, short in embedded.items()}
-    inside |= names or {}
+    inside |= {name: text.split(" = ")[0] for name, text in (names or {}).items()}
     beside |= dict(names or {}) | dict(captions or {})
-    vertices = tuple(_vertex(program, name, twins, name in backward, style, beside[name]) for name in everything)
+    vertices = tuple(_vertex(program, name, twins, row.get(name, 0), style, beside[name]) for name in everything)
     colours = _colours(program, backward)
     products = tuple(_product(program, i, colours) for i in program.body if isinstance(i, MatMul))
-    rows = (Row(labels="above"), Row(leftward=True)) if backward else (Row(),)
     read = {r for i in program.body for r in reads(i)} | {i.out for i in program.body} | set(program.outputs)
     return Graph(
-        tuple(v for v in vertices if v.name in read), _gates(program, inside, backward), products, rows, turn=bool(backward), name=program.name,
+        tuple(v for v in vertices if v.name in read), _gates(program, inside, row), products, tuple(rows),
+        turn=bool(backward), name=program.name,
     )
 
 
@@ -66,11 +70,11 @@ def _kind(program: Program, name: str) -> Kind:
     return "X" if isinstance(program.instruction.get(name), Nonlin) else "G"
 
 
-def _vertex(program: Program, name: str, twins: Mapping[str, str], below: bool, style: Style, label: str) -> Vertex:
+def _vertex(program: Program, name: str, twins: Mapping[str, str], row: int, style: Style, label: str) -> Vertex:
     twin = twins.get(name)
     kind = _kind(program, twin if twin is not None and style == "paper" else name)
     axes = program.axes_of[name]
-    return Vertex(name, kind, label, ", ".join(axes), int(below), twin)
+    return Vertex(name, kind, label, ", ".join(axes), row, twin)
 
 
 def written(program: Program, name: str, twin: str | None = None) -> str:
@@ -94,7 +98,7 @@ def _product(program: Program, i: MatMul, colours: Mapping[str, str]) -> Product
     return Product(i.arg, i.out, i.matrix, text, i.transpose, colours.get(i.matrix, BLACK))
 
 
-def _gates(program: Program, inside: Mapping[str, str], backward: frozenset[str]) -> tuple[Gate, ...]:
+def _gates(program: Program, inside: Mapping[str, str], row: Mapping[str, int]) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     shared: dict[object, int] = {}
     for i in program.body:
@@ -105,15 +109,23 @@ def _gates(program: Program, inside: Mapping[str, str], backward: frozenset[str]
                 key = _joint(i)
                 if key is not None and key in shared:
                     g = gates[shared[key]]
-                    gates[shared[key]] = Gate(g.name, g.text, g.meaning, g.inputs, (*g.outputs, out), g.bar, g.row)
+                    gates[shared[key]] = replace(g, outputs=(*g.outputs, out))
                     continue
                 if key is not None:
                     shared[key] = len(gates)
-                text = _fitting(gate_texts(psi, program.is_scalar, inside.__getitem__))
-                gates.append(Gate(out, text, expression(psi), refs(psi), (out,), isinstance(i, Moment), int(out in backward)))
+                text = inside.get(gate_key(out)) or _fitting(gate_texts(psi, program.is_scalar, inside.__getitem__))
+                full = formula(psi, inside.__getitem__) if text == NAMELESS else ""
+                gates.append(Gate(out, text, expression(psi), refs(psi), (out,), isinstance(i, Moment), row.get(out, 0), full))
             case _:
                 assert_never(i)
-    return tuple(gates)
+    return _numbered(gates)
+
+
+def _numbered(gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Functions that are too long to be written out get a number each, where there are several."""
+    functions = list(dict.fromkeys(g.formula for g in gates if g.formula))
+    name = {f: NAMELESS if len(functions) == 1 else f"{NAMELESS}_{{{k}}}" for k, f in enumerate(functions, 1)}
+    return tuple(replace(g, text=name[g.formula]) if g.formula else g for g in gates)
 
 
 def _joint(i: Nonlin | Moment) -> object | None:
@@ -126,7 +138,7 @@ def _joint(i: Nonlin | Moment) -> object | None:
 
 
 def _fitting(texts: Sequence[str]) -> str:
-    return next((t for t in texts if gate_text_width(t) <= GATE_TEXT_MAX), texts[-1])
+    return next((t for t in texts if fits_in_gate(t)), texts[-1])
 
 
 def without_makers(graph: Graph, given: Sequence[str]) -> Graph:

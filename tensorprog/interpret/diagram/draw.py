@@ -14,9 +14,9 @@ from tensorprog.interpret.diagram.describe import Style, describe, without_maker
 from tensorprog.interpret.diagram.dot import to_dot
 from tensorprog.interpret.diagram.layout import place
 from tensorprog.interpret.diagram.marks import Scene
-from tensorprog.interpret.diagram.placed import Placed
+from tensorprog.interpret.diagram.placed import Placed, gate_key
 from tensorprog.interpret.diagram.scene import compose
-from tensorprog.interpret.diagram.spec import Graph, Panel, Path
+from tensorprog.interpret.diagram.spec import Graph, Panel, Path, Row
 from tensorprog.interpret.diagram.svg import to_svg
 from tensorprog.interpret.diagram.unfold import written_out
 from tensorprog.language.program import Network, Program
@@ -76,7 +76,8 @@ class Diagram:
 def draw(
     source: Program | Network | Backprop, *, backward: bool = False, style: Style = "strict", unfold: bool = False, legend: bool = False,
     highlight: Sequence[Sequence[str] | Path] = (), given: Sequence[str] = (), panels: Sequence[Panel] = (), upward: bool = False,
-    turn: bool = True, line: float = 760.0, labels: Mapping[str, str] | None = None, file: str | File | None = None,
+    rows: Sequence[Row] = (), twins: Mapping[str, str] | None = None, turn: bool = True, line: float = 760.0,
+    labels: Mapping[str, str] | None = None, file: str | File | None = None,
 ) -> Diagram:
     """The picture of a program, or of a network's body.
 
@@ -89,15 +90,18 @@ def draw(
         given: variables to be drawn without what makes them; what then leads nowhere else is left out.
         panels: shaded boxes.
         upward: compute from bottom to top, as IIb Fig. 5 (forward pass only).
+        rows: rows of the drawing from top to bottom, in place of the usual ones; variables that none names are in the first.
+        twins: gradient -> forward variable, for a program that holds its own backward pass.
         turn: the green arrow around forward and backward pass.
         line: points after which a long drawing goes on below, broken at a column with a single variable a row.
-        labels: mathtext for some variables' names, in place of their typeset names.
+        labels: mathtext for some variables' names, in place of their typeset names; what follows " = " stands beside the node only. For
+            "gate:x": what is written in the gate that makes x.
         file: also save it there; the ending says how.
 
     Raises:
         InvalidProgram: backward without a network, a highlighted path or a label that is not in the program, a file ending that is unknown.
     """
-    graph = without_makers(_graph(source, backward, style, unfold, labels or {}), given)
+    graph = without_makers(_graph(source, backward, style, unfold, labels or {}, rows, twins or {}), given)
     for path in highlight:
         graph = replace(graph, paths=(*graph.paths, path if isinstance(path, Path) else Path(tuple(path))))
     graph = replace(graph, panels=tuple(panels), legend=legend, upward=upward, turn=graph.turn and turn, line=line)
@@ -108,18 +112,21 @@ def draw(
     return diagram
 
 
-def _graph(source: Program | Network | Backprop, backward: bool, style: Style, unfold: bool, labels: Mapping[str, str]) -> Graph:
+def _graph(
+    source: Program | Network | Backprop, backward: bool, style: Style, unfold: bool, labels: Mapping[str, str], rows: Sequence[Row],
+    twins: Mapping[str, str],
+) -> Graph:
     if isinstance(source, Backprop) or (backward and isinstance(source, Network)):
         made = drawable(source if isinstance(source, Backprop) else backprop(source), unfold=unfold)
-        return describe(made.program, twins=made.twins, backward=made.names, style=style, names=labels, captions=made.captions)
+        return describe(made.program, twins=made.twins, rows=rows or made.rows, style=style, names=labels, captions=made.captions)
     if backward:
         raise InvalidProgram("[draw] a program has no readout, so no backward pass. Draw a network, or backprop(program, cotangents).")
     program = source.program if isinstance(source, Network) else source
-    return describe(written_out(program) if unfold else program, style=style, names=labels)
+    return describe(written_out(program) if unfold else program, twins=twins, rows=rows or (Row(),), style=style, names=labels)
 
 
 def _check_names(graph: Graph, labels: Mapping[str, str]) -> None:
     for use, names in (("path", [n for p in graph.paths for n in p.names]), ("panel", [n for p in graph.panels for n in p.names]), ("label", labels)):
         for name in names:
-            if name not in graph.vertex:
+            if name not in graph.vertex and not (use == "label" and name in map(gate_key, graph.gate)):
                 raise InvalidProgram(f"[draw] the {use} names {name!r}, which is not drawn; drawn are {', '.join(graph.vertex)}.")

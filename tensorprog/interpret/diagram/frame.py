@@ -13,6 +13,7 @@ from tensorprog.interpret.diagram.routes import Segments, bounds, line
 from tensorprog.interpret.diagram.spec import BLACK, GREEN, Graph, Panel
 
 AIR = 20.0  # between the lines of a broken drawing
+TURN_AIR = 21.0  # that the arrow takes around its rows
 
 
 def _extent(placed: Placed, items: Sequence[str]) -> Box:
@@ -28,11 +29,15 @@ def panel(placed: Placed, what: Panel) -> list[Mark]:
     gates = [gate_key(gate.name) for gate in placed.graph.gates if any(o in what.names for o in gate.outputs)]
     left, bottom, right, top = _extent(placed, [*what.names, *gates])
     pad, head = 9.0, 10.0 if what.title else 0.0
-    corners = ((left - pad, bottom - pad), (right + pad, bottom - pad), (right + pad, top + pad + head), (left - pad, top + pad + head))
+    if placed.graph.turn and any(placed.graph.rows[placed.graph.vertex[name].row].leftward for name in what.names):
+        left, bottom, right, top = left - 2, bottom - TURN_AIR, right + TURN_AIR, top + TURN_AIR
+    first = any(placed.graph.vertex[name].row == 0 for name in what.names)  # edges to the other rows leave on the side without the title
+    low, high = bottom - pad - (0.0 if first else head), top + pad + (head if first else 0.0)
+    corners = ((left - pad, low), (right + pad, low), (right + pad, high), (left - pad, high))
     marks: list[Mark] = [Stroke(closed(corners), Ink(what.colour), "panel", (("title", what.title),))]
     if what.title:
         letters = outline(roman(what.title), g.TITLE_SIZE)
-        marks.append(Text(letters, (left - pad + 4 + letters.width / 2, top + pad + 3), what.title, "title"))
+        marks.append(Text(letters, (left - pad + 4 + letters.width / 2, high - 7 if first else low + 7), what.title, "title"))
     return marks
 
 
@@ -47,6 +52,12 @@ def turn(lines: Sequence[Sequence[Mark]]) -> list[list[Mark]]:
         floor = box_of(around)[1] - AIR
         out.append(around)
     return out
+
+
+def inner_turn(placed: Placed) -> list[Mark]:
+    """The arrow around a backward row and the row above it, in a drawing that has other rows too."""
+    below = next(k for k, row in enumerate(placed.graph.rows) if row.leftward)
+    return _arrow(_extent(placed, [item for item in placed.at if placed.row(item) in (below - 1, below)]), last=True)
 
 
 def _arrow(box: Box, *, last: bool) -> list[Mark]:
@@ -75,7 +86,7 @@ def _head(tip: Point, d: float) -> Segments:
 
 
 def legend(graph: Graph, box: Box) -> list[Mark]:
-    """The glyphs that occur, with their names, in a line under the drawing."""
+    """The glyphs that occur, with their names, in a line under the drawing; then the functions too long for their gates."""
     y, x = box[1] - 22, box[0] + 8
     marks: list[Mark] = []
     kinds = {v.kind for v in graph.vertices}
@@ -90,6 +101,10 @@ def legend(graph: Graph, box: Box) -> list[Mark]:
             letters = outline(roman(name), g.TITLE_SIZE)
             marks += [*glyph, Text(letters, (x + width + 4 + letters.width / 2, y), name, "legend")]
             x += width + letters.width + 20
+    functions = {gate.text: gate.formula for gate in graph.gates if gate.formula}
+    for k, (name, formula) in enumerate(functions.items()):
+        letters = outline(f"{name} = {formula}", g.GATE_SIZE)
+        marks.append(Text(letters, (box[0] + 8 + letters.width / 2, y - 20 - 14 * k), name, "legend"))
     return marks
 
 

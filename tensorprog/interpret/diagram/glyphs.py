@@ -5,6 +5,7 @@ Text is set by matplotlib's mathtext in Computer Modern and kept as outlines, so
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ PATH_WIDTH, PATH_DISC = 1.9, 3.8
 TURN_WIDTH = 2.2
 
 LABEL_SIZE, NOTE_SIZE, GATE_SIZE, TITLE_SIZE = 7.6, 5.4, 7.0, 7.5
-GATE_TEXT_MAX = 92.0
+GATE_TEXT_MAX, NARROWEST_LETTER = 92.0, 1.4
 
 Point = tuple[float, float]
 
@@ -44,6 +45,7 @@ class Outline:
         return self.box[3] - self.box[1]
 
 
+_MARKUP = re.compile(r"\\[a-zA-Z]+|[{}^_ ]")
 _POINTS = {1: ("M", 1), 2: ("L", 1), 3: ("Q", 2), 4: ("C", 3), 79: ("Z", 1)}
 
 
@@ -66,8 +68,10 @@ def outline(mathtext: str, size: float = LABEL_SIZE) -> Outline:
     return Outline(tuple(segments), (min(xs), min(ys), max(xs), max(ys)))
 
 
-def gate_text_width(text: str) -> float:
-    return outline(text, GATE_SIZE).width
+def fits_in_gate(text: str) -> bool:
+    """Whether a formula is short enough; setting long ones only to find out takes time."""
+    letters = len(_MARKUP.sub("", text))
+    return letters * NARROWEST_LETTER <= GATE_TEXT_MAX and outline(text, GATE_SIZE).width <= GATE_TEXT_MAX
 
 
 def long_side(inputs: float, text: str, outputs: int = 1) -> float:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tensorprog.interpret.diagram.glyphs import LABEL_SIZE, Point, outline
 from tensorprog.interpret.diagram.placed import Link, Placed
 from tensorprog.interpret.diagram.routes import Segments, point_on
@@ -22,13 +25,14 @@ MATRIX_SIZE = LABEL_SIZE - 0.4
 
 def matrix_places(placed: Placed, curves: Mapping[Link, Segments], taken: Sequence[Box]) -> dict[Product, Point]:
     """The centre of each matrix's name, in layout coordinates; `taken` are the boxes of nodes, gates and names."""
-    samples = {link: [point_on(c, k / SAMPLES)[0] for k in range(SAMPLES + 1)] for link, c in curves.items()}
+    samples = np.array([[point_on(c, k / SAMPLES)[0] for k in range(SAMPLES + 1)] for c in curves.values()]).reshape(len(curves), SAMPLES + 1, 2)
+    number = {link: k for k, link in enumerate(curves)}
     boxes = list(taken)
     places: dict[Product, Point] = {}
     named: set[str] = set()
     for p in placed.graph.products:
         link = Link(p.source, p.target, "product")
-        others = [q for other, points in samples.items() if other != link for q in points]
+        others = np.delete(samples, number[link], axis=0)
         candidates = list(_candidates(curves[link], _size(placed, p)))
         costs = [_cost(box, others, boxes) + 0.01 * k for k, (_, box) in enumerate(candidates)]
         best = min(range(len(costs)), key=costs.__getitem__)
@@ -60,8 +64,9 @@ def _candidates(curve: Segments, size: tuple[float, float]) -> Iterator[tuple[Po
             yield (cx, cy), (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
 
 
-def _cost(box: Box, points: Sequence[Point], boxes: Sequence[Box]) -> float:
+def _cost(box: Box, points: NDArray[np.float64], boxes: Sequence[Box]) -> float:
     left, bottom, right, top = box[0] - CLEAR, box[1] - CLEAR, box[2] + CLEAR, box[3] + CLEAR
-    crossed = sum(left < x < right and bottom < y < top for x, y in points)
+    x, y = points[..., 0], points[..., 1]
+    crossed = int(np.count_nonzero((left < x) & (x < right) & (bottom < y) & (y < top)))
     covered = sum(left < b[2] and b[0] < right and bottom < b[3] and b[1] < top for b in boxes)
     return CROSSED * crossed + COVERED * covered

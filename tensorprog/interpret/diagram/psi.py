@@ -16,6 +16,7 @@ from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, 
 Show = Callable[[str], str]
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
 DOT = r"\cdot"
+NAMELESS = r"\psi"  # for a function that is too long to be written inside its gate
 
 
 def gate_texts(psi: Expr, is_scalar: Callable[[str], bool], show: Show = typeset) -> tuple[str, ...]:
@@ -25,8 +26,8 @@ def gate_texts(psi: Expr, is_scalar: Callable[[str], bool], show: Show = typeset
     by_name = formula(psi, show)
     by_dot = formula(psi, lambda _: DOT)
     if len(refs(psi)) == 1:
-        return (_pointfree(psi) or by_name, by_dot, r"\psi")
-    return (by_dot if interchangeable(psi) else by_name, r"\psi")
+        return (_pointfree(psi) or by_name, by_dot, NAMELESS)
+    return (by_dot if interchangeable(psi) else by_name, NAMELESS)
 
 
 def interchangeable(psi: Expr) -> bool:

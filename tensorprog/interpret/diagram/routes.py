@@ -135,7 +135,7 @@ def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     level = facing - v * (LANE_FIRST + LANE_STEP * detour.lane)
     end, d = _arriving(placed, link), placed.ahead(link.target)
     side = end[0] - d * (HOOK + HOOK_STEP * detour.turn)
-    first = _way_out(placed, link.source, v)
+    first = _way_out(placed, link, v, level)
     h = 1.0 if side > first[-1].at[0] else -1.0
     corner = min(9.0, abs(side - first[-1].at[0]) / 2)
     top = placed.at[link.target][1] - v * placed.room[link.target].up
@@ -147,16 +147,14 @@ def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     return through(stops)
 
 
-def _way_out(placed: Placed, item: str, v: float) -> list[Stop]:
-    """Straight out of the node where its column is free on that side, else through the gap beside its column."""
-    x, y = placed.at[item]
-    row, rank = placed.row(item), placed.rank[item]
-    column = [o for o in placed.at if placed.rank[o] == rank and placed.row(o) == row]
-    before = sum((placed.at[o][1] - y) * v > 0 for o in column)
-    if not before:
-        return [Stop((x, y + v * _radius(placed, item)), (0.0, v))]
-    side = placed.columns[rank].right + 3.0 + 2.4 * ((before - 1) % 4)
-    return [Stop((x + _radius(placed, item), y), (1.0, 0.0)), Stop((side, y + v * 8.0), (0.0, v))]
+def _way_out(placed: Placed, link: Link, v: float, level: float) -> list[Stop]:
+    """Straight out of the node where its column is free as far as the lane, else through the gap beside its column."""
+    x, y = placed.at[link.source]
+    column = [o for o in placed.at if placed.rank[o] == placed.rank[link.source] and 0 < (placed.at[o][1] - y) * v < (level - y) * v]
+    if not column:
+        return [Stop((x, y + v * _radius(placed, link.source)), (0.0, v))]
+    side = placed.columns[placed.rank[link.source]].right + 3.0 + 2.4 * ((len(column) - 1) % 4)
+    return [Stop((x + _radius(placed, link.source), y), (1.0, 0.0)), Stop((side, y + v * 8.0), (0.0, v))]
 
 
 def bounds(points: Sequence[Point]) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram import glyphs as g
-from tensorprog.interpret.diagram.frame import legend, panel, turn
+from tensorprog.interpret.diagram.frame import inner_turn, legend, panel, turn
 from tensorprog.interpret.diagram.glyphs import outline
 from tensorprog.interpret.diagram.labels import MATRIX_SIZE, matrix_places
 from tensorprog.interpret.diagram.lines import breaks, broken
@@ -25,10 +25,10 @@ def compose(placed: Placed) -> Scene:
     graph = placed.graph
     curves = routes(placed)
     body = _body(placed, curves)
-    at = [] if graph.upward or graph.panels else breaks(placed, curves, graph.line)
+    at = [] if graph.upward or graph.panels or len(graph.rows) > 2 else breaks(placed, curves, graph.line)
     lines = broken(placed, body, at) if at else [[upright(mark) for mark in body] if graph.upward else body]
     if graph.turn:
-        lines = turn(lines)
+        lines = turn(lines) if len(graph.rows) == 2 else [[*inner_turn(placed), *lines[0]], *lines[1:]]
     marks = [*(mark for p in graph.panels for mark in panel(placed, p)), *(mark for own in lines for mark in own)]
     if graph.legend:
         marks += legend(graph, box_of(marks))
@@ -98,7 +98,7 @@ def _matrices(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
     taken = [extent(mark) for mark in (*nodes, *gates)]
     return [
         Text(
-            outline(p.label, MATRIX_SIZE), place, p.label, "matrix", colour=p.colour, halo=True,
+            outline(p.label, MATRIX_SIZE), place, p.label, "matrix", colour=p.colour, halo=not placed.graph.panels,
             data=(("matrix", p.matrix), ("from", p.source), ("to", p.target)),
         )
         for p, place in matrix_places(placed, curves, taken).items()
@@ -115,10 +115,10 @@ def _label(placed: Placed, vertex: Vertex) -> list[Mark]:
     if placed.graph.upward:
         return [Text(letters, (x, y + above * (g.CIRCLE / 2 + LABEL_GAP + letters.width / 2)), vertex.label, "name", data=(("name", vertex.name),))]
     height = y + above * (g.CIRCLE / 2 + LABEL_GAP + letters.height / 2)
-    marks: list[Mark] = [Text(letters, (x, height), vertex.label, "name", halo=True, data=(("name", vertex.name),))]
+    marks: list[Mark] = [Text(letters, (x, height), vertex.label, "name", halo=not placed.graph.panels, data=(("name", vertex.name),))]
     if note:
         at = (x + letters.width / 2 + NOTE_GAP + note.width / 2, height - letters.height / 2 + note.height / 2)
-        marks.append(Text(note, at, vertex.note, "axes", colour=GREY, halo=True, data=(("name", vertex.name),)))
+        marks.append(Text(note, at, vertex.note, "axes", colour=GREY, halo=not placed.graph.panels, data=(("name", vertex.name),)))
     return marks
 
 

@@ -40,7 +40,7 @@ class Vertex:
 
 @dataclass(frozen=True)
 class Gate:
-    """One Nonlin or Moment: `text` is written inside, `meaning` is psi in full."""
+    """One Nonlin or Moment: `text` is written inside, `meaning` is psi as the program has it, `formula` psi in full where `text` only names it."""
 
     name: str
     text: str
@@ -49,6 +49,7 @@ class Gate:
     outputs: tuple[str, ...]
     bar: bool = False
     row: int = 0
+    formula: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """A horizontal band of the drawing: which way it is computed, and on which side of a node its name stands."""
+    """A horizontal band of the drawing: its variables (the first row: all others), which way it is computed, where a node's name stands."""
 
+    names: tuple[str, ...] = ()
     leftward: bool = False
     labels: Literal["above", "below"] = "below"
 
