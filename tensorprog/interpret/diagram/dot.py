@@ -1,7 +1,7 @@
-"""Graph with positions -> DOT: the exchange form, which `neato -n2` draws and which tests compare as text.
+"""Graph with positions -> DOT: the exchange form, which `neato` draws and which tests compare as text.
 
-Circles, squares and trapezoids are Graphviz's own shapes at the positions of the layout, MatMuls are dashed edges with labels, Moments have a thick
-output side. Attributes that Graphviz ignores (`psi`, `glyph`) carry the meaning.
+Circles, squares and trapezoids are Graphviz's own shapes at the positions of the layout, MatMuls are dashed edges with labels, Moments have a double
+outline. Attributes that Graphviz ignores (`psi`, `glyph`, `twin`) carry the meaning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def to_dot(placed: Placed) -> str:
     """The drawing in the DOT language."""
     graph = placed.graph
     lines = [f"digraph {_quoted(graph.name)} {{"]
-    lines.append(f"  graph [layout=neato, splines=true, outputorder=edgesfirst, rankdir={'BT' if graph.upward else 'LR'}]")
+    lines.append(f"  graph [layout=neato, inputscale=72, splines=true, outputorder=edgesfirst, rankdir={'BT' if graph.upward else 'LR'}]")
     lines.append(f'  node [label="", fontname="Latin Modern Math", fontsize=8, penwidth={STROKE}, fixedsize=true]')
     lines.append(f"  edge [dir=none, fontname=\"Latin Modern Math\", fontsize=7.5, penwidth={EDGE}]")
     lines += [_vertex(placed, v) for v in graph.vertices]

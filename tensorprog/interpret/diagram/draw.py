@@ -41,7 +41,7 @@ class Diagram:
 
     @cached_property
     def dot(self) -> str:
-        """The drawing in the DOT language, with positions: `neato -n2 -Tsvg` draws it."""
+        """The drawing in the DOT language, with positions: `neato -Tsvg` draws it."""
         return to_dot(self.placed)
 
     @cached_property
