@@ -51,7 +51,7 @@ def gradient_flow(
     """
     k, target, initial, clock, weight = _prepare(kernel, y, times, f0, rate, ridge, relative, reduction)
     residual = (target - initial).reshape(len(k), -1)
-    train, dual = _flow(k, residual, clock, weight, spectral.floor(k, cut))
+    train, dual = _flow(k, residual, residual, clock, weight, spectral.floor(k, cut))
     shape = (len(clock), *target.shape)
     return Trajectory(jnp.asarray(times), initial + train.reshape(shape), dual.reshape(shape))
 
@@ -74,24 +74,26 @@ def ensemble_flow(
     cross, q, q_cross, q_test = (jnp.asarray(a, dtype=k.dtype) for a in (ntk.cross, *nngp))
     _require_blocks(len(k), cross, q, q_cross, q_test)
     n, m = len(k), len(cross)
-    moved, dual = _flow(k, jnp.concatenate([jnp.eye(n), target.reshape(n, -1)], axis=1), clock, weight, spectral.floor(k, cut))
-    stays = jnp.eye(n) - moved[..., :n]  # R_t
-    a = jnp.einsum("mn,tnj->tmj", cross, dual[..., :n])
-    mixed = jnp.einsum("tmn,pn->tmp", a, q_cross)
+    moved, a = _flow(k, jnp.concatenate([jnp.eye(n), target.reshape(n, -1)], axis=1), cross.T, clock, weight, spectral.floor(k, cut))
+    stays, a = jnp.eye(n) - moved[..., :n], jnp.swapaxes(a, 1, 2)  # R_t and A_t
+    mixed = a @ q_cross.T
     return Ensemble(
         jnp.asarray(times),
         moved[..., n:].reshape(len(clock), *target.shape),
-        _symmetric(jnp.einsum("tij,jk,tlk->til", stays, q, stays)),
-        jnp.einsum("mn,tnj->tmj", cross, dual[..., n:]).reshape(len(clock), m, *target.shape[1:]),
-        _symmetric(q_test - mixed - jnp.swapaxes(mixed, 1, 2) + jnp.einsum("tmi,ij,tpj->tmp", a, q, a)),
+        _symmetric(stays @ q @ stays),
+        (a @ target.reshape(n, -1)).reshape(len(clock), m, *target.shape[1:]),
+        _symmetric(q_test - mixed - jnp.swapaxes(mixed, 1, 2) + a @ q @ jnp.swapaxes(a, 1, 2)),
     )
 
 
 @jax.jit
-def _flow(k: Array, r: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Array, Array]:
-    """(K a_t, a_t) with a_t = _dual(K) r, both (T, N, m); K a_t by its own eigenvalues, not by a product that would lose digits."""
+def _flow(k: Array, r: Array, s: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Array, Array]:
+    """(K _dual(K) r, _dual(K) s) at all times, (T, N, m): the first by its own eigenvalues, not by a product with K that would lose digits.
+
+    Compiled together, since the two eigendecompositions then become one.
+    """
     at_all_times = jax.vmap(spectral.apply, in_axes=(None, None, None, 0, None, None))
-    return at_all_times(_moved, k, r, clock, ridge, floor), at_all_times(_dual, k, r, clock, ridge, floor)
+    return at_all_times(_moved, k, r, clock, ridge, floor), at_all_times(_dual, k, s, clock, ridge, floor)
 
 
 def _dual(value: Array, t: Array, ridge: Array, floor: Array) -> Array:

@@ -44,7 +44,7 @@ logistic = Loss("logistic", lambda f, y: jnp.sum(jax.nn.softplus(-y * f)), 0.25)
 
 def _cross_entropy(f: Array, y: Array) -> Array:
     if f.ndim != 1:
-        raise InvalidProgram(f"[shape] the cross entropy reads one output a class, but f at a point has shape {f.shape}. Give f0 of shape (N, classes).")
+        raise InvalidProgram(f"[shape] the cross entropy reads one output a class; f has shape {f.shape} at a point. Give f0 of shape (N, classes).")
     log_p = jax.nn.log_softmax(f)
     return -log_p[y] if jnp.issubdtype(y.dtype, jnp.integer) else -jnp.sum(y * log_p)
 
