@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from functools import cache
+from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tensorprog.errors import InvalidProgram
@@ -77,6 +78,10 @@ def _encode(value: Any) -> Any:
             return str(value)
         case float() if value != value or value in (float("inf"), float("-inf")):
             return repr(value)
+        case bool() | str() | int() | float() | None:
+            return value
+        case Real():  # a number of an array library
+            return _encode(int(value) if isinstance(value, Integral) else float(value))
         case tuple():
             return [_encode(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
         case Mapping():
@@ -84,7 +89,7 @@ def _encode(value: Any) -> Any:
         case _ if is_dataclass(value):
             return {"type": type(value).__name__} | {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
         case _:
-            return value
+            raise InvalidProgram(f"{value!r} is no part of a program, and JSON cannot say it. Build programs of names, numbers and expressions.")
 
 
 @cache

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.exchange import from_json, to_json
 from tensorprog.language.expr import Apply, Expr, Number, Ref
 from tensorprog.language.finding import MAX_CHARACTERS, MAX_DEPTH
-from tensorprog.language.instr import Nonlin
+from tensorprog.language.instr import Axis, Nonlin
 from tensorprog.language.nonlin import derivative, fn, user_function
 from tensorprog.language.program import Program
 from tests.language.random_programs import random_network, random_program
@@ -29,6 +30,13 @@ def test_it_is_plain_json_with_a_format_and_a_version() -> None:
     assert document["format"] == "tensorprog"
     assert document["version"] == 1
     assert document["value"]["body"] == [{"type": "Nonlin", "out": "x", "psi": {"type": "Number", "value": "inf"}}]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    p = Program(axes=(Axis("a", int(np.int64(3))),), body=(Nonlin("x", Number(np.float32(0.5))),))  # pyright: ignore[reportArgumentType]
+    assert from_json(to_json(p)) == p
+    with pytest.raises(InvalidProgram, match="is no part of a program"):
+        to_json(Program(body=(Nonlin("x", Number(1j)),)))  # pyright: ignore[reportArgumentType]
 
 
 def test_a_users_function_is_looked_up_by_name() -> None:
