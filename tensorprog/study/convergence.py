@@ -168,6 +168,7 @@ def converge(
     return study(measure(sample, known, chosen, seeds, jax.random.key(key), progress, None if keep is None else lambda errors: keep(study(errors))))
 
 
+@double
 def measure(
     sample: Measure, limits: Mapping[str, Array], widths: Sequence[int], seeds: int, key: Array, progress: Progress | None = None,
     keep: Callable[[Mapping[str, Floats]], None] | None = None,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tensorprog.errors import InvalidProgram
+
 Floats = NDArray[np.float64]
 
 
@@ -36,17 +38,20 @@ def slope(widths: tuple[int, ...], errors: Floats, confidence: float = 0.95, res
     The interval is the percentile bootstrap: seeds are drawn with replacement at each width (seeds of different widths are independent).
 
     Args:
-        errors: (widths, seeds), not all zero at any width.
+        errors: (widths, seeds). Where they are all zero at some width there is no slope, and it is NaN.
 
     Raises:
-        ValueError: fewer than two widths or two seeds.
+        InvalidProgram: fewer than two widths or two seeds.
     """
     if len(widths) < 2 or errors.shape[1] < 2:
-        raise ValueError(f"a slope needs two widths and two seeds at least, got {len(widths)} and {errors.shape[1]}")
+        raise InvalidProgram(f"[study] a slope needs two widths and two seeds at least, got {len(widths)} and {errors.shape[1]}.")
+    if not errors.any(axis=-1).all():
+        return Slope(np.nan, np.nan, np.nan, confidence)
     draw = np.random.default_rng(0).integers(errors.shape[1], size=(resamples, *errors.shape))
     resampled = np.take_along_axis(np.broadcast_to(errors, draw.shape), draw, axis=-1)
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(_exponent(widths, root_mean_square(resampled)), [tail, 100.0 - tail])
+    again = root_mean_square(resampled)
+    low, high = np.percentile(_exponent(widths, again[again.all(axis=-1)]), [tail, 100.0 - tail])  # a resample may hold zeros only
     return Slope(float(_exponent(widths, root_mean_square(errors))), float(low), float(high), confidence)
 
 

@@ -34,7 +34,7 @@ def convergence(study: Study) -> Figure:
     widths = np.array(study.widths, dtype=float)
     for i, curve in enumerate(study.curves):
         _curve(ax, curve, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], 1.0 + 0.05 * (i - (len(study.curves) - 1) / 2))
-    lowest = min(c.rms[0] for c in study.curves)
+    lowest = min((c.rms[0] for c in study.curves if c.rms[0] > 0), default=1.0)
     guide = 0.55 * lowest * np.sqrt(widths[0] / widths)
     ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
     ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
@@ -104,9 +104,10 @@ def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> Non
     low, high = interval(curve.errors)
     spread = np.random.default_rng(0).uniform(-0.06, 0.06, curve.errors.shape)
     ax.scatter(shift * widths[:, None] * np.exp(spread), curve.errors, s=5, color=color, alpha=0.16, linewidths=0, zorder=2)
-    x = np.log(widths)
-    fitted = np.exp(np.log(curve.rms).mean() + curve.slope.value * (x - x.mean()))
-    ax.plot(widths, fitted, color=color, lw=1.4, alpha=0.85, zorder=3)
+    if curve.rms.all():
+        x = np.log(widths)
+        fitted = np.exp(np.log(curve.rms).mean() + curve.slope.value * (x - x.mean()))
+        ax.plot(widths, fitted, color=color, lw=1.4, alpha=0.85, zorder=3)
     label = f"{curve.quantity.upper() if curve.quantity in ('nngp', 'ntk') else curve.quantity}"
     label += f"   slope {curve.slope.value:.2f}  [{curve.slope.low:.2f}, {curve.slope.high:.2f}]".replace("-", "\N{MINUS SIGN}")
     ax.errorbar(

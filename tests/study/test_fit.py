@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.study.fit import interval, root_mean_square, slope
 
 WIDTHS = (64, 128, 256, 512)
@@ -40,8 +41,15 @@ def test_intervals_of_the_errors_hold_them() -> None:
     assert (root_mean_square(e) < high).all()
 
 
+def test_without_errors_there_is_no_slope() -> None:
+    assert np.isnan(slope(WIDTHS, np.zeros((4, 8))).value)
+    one = np.zeros((4, 8))
+    one[:, 0] = np.array(WIDTHS) ** -0.5
+    assert -0.5 in slope(WIDTHS, one)
+
+
 def test_one_width_or_one_seed_has_no_slope() -> None:
-    with pytest.raises(ValueError, match="two widths and two seeds"):
+    with pytest.raises(InvalidProgram, match="two widths and two seeds"):
         slope((64,), np.ones((1, 64)))
-    with pytest.raises(ValueError, match="two widths and two seeds"):
+    with pytest.raises(InvalidProgram, match="two widths and two seeds"):
         slope(WIDTHS, np.ones((4, 1)))

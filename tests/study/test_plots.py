@@ -53,6 +53,12 @@ def test_convergence_draws_errors_fits_and_the_guide(study: Study) -> None:
     assert len(rendered(figure)) > 10_000
 
 
+def test_a_quantity_without_error_is_no_obstacle() -> None:
+    zero = Study("constant", (Curve("c", WIDTHS, np.zeros((3, 4))),))
+    assert len(rendered(zero.plot())) > 1_000
+    assert "nan" in str(zero["c"].slope)
+
+
 def test_training_draws_losses_outputs_and_gaps(following: Following) -> None:
     figure = following.plot()
     losses, outputs, gaps = figure.axes
