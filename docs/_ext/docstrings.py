@@ -1,4 +1,4 @@
-"""Docstrings here are plain text with mathematics; Sphinx reads reStructuredText. This translates: stars and bars are letters, tables and displays stay."""
+"""Docstrings are plain text with mathematics, and Sphinx reads reStructuredText: stars and bars become letters, tables and displays stay what they are."""
 
 from __future__ import annotations
 

@@ -97,7 +97,15 @@ def kernel(architecture: str, /, *, data: str = "digits", points: int = 32, outp
 
 @app.command(group=COMPUTE)
 def converge(
-    architecture: str, /, *, widths: str = "64:1024", seeds: int = 64, data: str = "digits", points: int = 8, output: Output = None, **options: OwnOption
+    architecture: str,
+    /,
+    *,
+    widths: str = "64:1024",
+    seeds: int = 64,
+    data: str = "digits",
+    points: int = 8,
+    output: Output = None,
+    **options: OwnOption,
 ) -> None:
     """Measure how fast the kernels of real networks approach their limits as the width grows.
 
@@ -116,8 +124,17 @@ def converge(
 
 @app.command(group=COMPUTE)
 def train(
-    architecture: str, /, *, widths: str = "128:2048", seeds: int = 2, data: str = "digits", classes: str = "3,8", points: int = 48, test: int = 24,
-    output: Output = None, **options: OwnOption,
+    architecture: str,
+    /,
+    *,
+    widths: str = "128:2048",
+    seeds: int = 2,
+    data: str = "digits",
+    classes: str = "3,8",
+    points: int = 48,
+    test: int = 24,
+    output: Output = None,
+    **options: OwnOption,
 ) -> None:
     """Train real networks of growing width beside kernel gradient descent, each from its own outputs at initialization.
 
@@ -133,9 +150,7 @@ def train(
     """
     from tensorprog.cli import experiments
 
-    experiments.train(
-        architecture, options, widths=widths, seeds=seeds, source=data, classes=classes, points=points, test=test, output=output
-    )
+    experiments.train(architecture, options, widths=widths, seeds=seeds, source=data, classes=classes, points=points, test=test, output=output)
 
 
 @app.command(group=COMPUTE)

@@ -31,8 +31,8 @@ class Data:
 def load(source: str) -> Data:
     """The data set of that name, or in that file.
 
-    `digits`: 1,797 images of 8 x 8 pixels, each scaled to |x|^2 = d, target the digit. A .npz holds the arrays `x` and, if wanted, `y`; a .npy holds x;
-    a .csv holds one input a line, the column that its header calls `y` being the target.
+    `digits`: 1,797 images of 8 x 8 pixels, each scaled to |x|^2 = d, target the digit. A .npz holds the arrays `x` and, if wanted, `y`; a .npy holds
+    x; a .csv holds one input a line, the column that its header calls `y` being the target.
 
     Raises:
         InvalidProgram: no such file, not a table of numbers, or numbers that are not finite.
@@ -47,7 +47,9 @@ def load(source: str) -> Data:
     except InvalidProgram:
         raise
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InvalidProgram(f"data: {source}: [data] cannot be read as {path.suffix or 'a table'}: {error}. Write it with numpy.savez(path, x=x, y=y).") from error
+        raise InvalidProgram(
+            f"data: {source}: [data] cannot be read as {path.suffix or 'a table'}: {error}. Write it with numpy.savez(path, x=x, y=y)."
+        ) from error
     _require_finite(data)
     return data
 
@@ -83,14 +85,18 @@ def arrange(data: Data, program: Program) -> Data:
     """
     if len(program.inputs) != 1:
         slots = ", ".join(i.name for i in program.inputs) or "none"
-        raise InvalidProgram(f"{program.name}: [data] a data set feeds one data slot, and this program's are: {slots}. Call tensorprog.kernels with a dict.")
+        raise InvalidProgram(
+            f"{program.name}: [data] a data set feeds one data slot, and this program's are: {slots}. Call tensorprog.kernels with a dict."
+        )
     sizes = tuple(program.size[a] for a in sorted(program.inputs[0].axes))
     if data.x.ndim == len(sizes) + 2 and data.x.shape[1:-1] == sizes:
         return data
     flat = data.x.reshape(len(data.x), -1)
     d = flat.shape[1] // prod(sizes)
     if d == 0:
-        raise InvalidProgram(f"data: {data.name}: [data] an input has {flat.shape[1]} numbers for {prod(sizes)} positions {sizes}. Use fewer positions.")
+        raise InvalidProgram(
+            f"data: {data.name}: [data] an input has {flat.shape[1]} numbers for {prod(sizes)} positions {sizes}. Use fewer positions."
+        )
     return Data(data.name, flat[:, : d * prod(sizes)].reshape(len(flat), *sizes, d), data.y)
 
 
@@ -99,7 +105,9 @@ def _read(path: Path) -> Data:
         case ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 if "x" not in arrays:
-                    raise InvalidProgram(f"data: {path}: [data] holds {', '.join(arrays) or 'nothing'}, not the array x. Save it with numpy.savez(path, x=x).")
+                    raise InvalidProgram(
+                        f"data: {path}: [data] holds {', '.join(arrays) or 'nothing'}, not the array x. Save it with numpy.savez(path, x=x)."
+                    )
                 return Data(path.stem, _inputs(arrays["x"], path), arrays["y"].astype(np.float64) if "y" in arrays else None)
         case ".npy":
             return Data(path.stem, _inputs(np.load(path, allow_pickle=False), path))

@@ -61,7 +61,8 @@ def task(network: Network, plan: Plan) -> Task:
     some = np.concatenate([np.flatnonzero(labels == digit)[:PER_DIGIT] for digit in range(10)])
     pair = data.two_classes(everything, FIRST, SECOND)
     train, test = pair[:TRAIN], pair[TRAIN : TRAIN + TEST]
-    assert train.y is not None and test.y is not None
+    assert train.y is not None
+    assert test.y is not None
     return Task(network, plan, everything.x[some], labels[some], everything.x[:PROBES], train.x, train.y, test.x, test.y)
 
 

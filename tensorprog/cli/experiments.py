@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.limit import Kernels, kernels
 from tensorprog.language import text
 from tensorprog.language.program import Network
+from tensorprog.study import store
 
 if TYPE_CHECKING:
     from tensorprog.study.convergence import Study
@@ -87,11 +89,14 @@ def shares(k: Kernels) -> dict[str, float]:
 
 def save_kernels(k: Kernels, network: Network, inputs: data.Data, path: Path) -> None:
     """An .npz with nngp, ntk, by_parameter/NAME, the inputs x, and `provenance` as JSON text."""
-    from importlib.metadata import version
-
-    made = {"tensorprog": version("tensorprog"), "network": text.show(network), "data": inputs.name, "method": k.method, "error": float(np.asarray(k.error).max())}
-    parts = {f"by_parameter/{name}": np.asarray(part) for name, part in k.by_parameter.items()}
-    np.savez(path, nngp=np.asarray(k.nngp), ntk=np.asarray(k.ntk), x=inputs.x, provenance=json.dumps(made), **parts)
+    made = {
+        "tensorprog": version("tensorprog"),
+        "network": text.show(network),
+        "data": inputs.name,
+        "method": k.method,
+        "error": float(np.asarray(k.error).max()),
+    }
+    store.save(path, {"nngp": k.nngp, "ntk": k.ntk, "x": inputs.x, **{f"by_parameter/{name}": part for name, part in k.by_parameter.items()}}, made)
 
 
 def converge(name: str, options: Options, *, widths: str, seeds: int, source: str, points: int, output: Path | None) -> None:
@@ -124,9 +129,7 @@ def save_study(study: Study, path: Path) -> None:
             study.plot().savefig(path)
 
 
-def train(
-    name: str, options: Options, *, widths: str, seeds: int, source: str, classes: str, points: int, test: int, output: Path | None
-) -> None:
+def train(name: str, options: Options, *, widths: str, seeds: int, source: str, classes: str, points: int, test: int, output: Path | None) -> None:
     """The table of gaps by width; the plot, or the trajectories, into a file."""
     from tensorprog.study.training import follow
 
@@ -135,7 +138,9 @@ def train(
     network = subject.network(name, options)
     found = data.arrange(labelled(data.load(source), classes), network.program)
     if points < 1 or test < 1 or points + test > len(found.x):
-        raise InvalidProgram(f"--points {points} and --test {test}: there are {len(found.x)} inputs. Ask for at least 1 each, and no more than there are.")
+        raise InvalidProgram(
+            f"--points {points} and --test {test}: there are {len(found.x)} inputs. Ask for at least 1 each, and no more than there are."
+        )
     first, second = found[:points], found[points : points + test]
     y = first.y
     assert y is not None  # `labelled` refuses data without targets

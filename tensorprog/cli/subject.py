@@ -125,7 +125,9 @@ def spelled(kind: Any) -> str:
 
 
 def _convert(what: str, value: str, kind: Any, separator: str = ",") -> Any:
-    """`value` as `kind`: a number, true or false, a word, a nonlinearity by name, several (`1,2,3`; of pairs `0:1,1:2`), or the first of a union that fits."""
+    """`value` as `kind`: a number, true or false, one of some words, a nonlinearity by name, several of these (`1,2,3`; pairs `0:1,1:2`), or the first
+    of a union that fits.
+    """
     origin, members = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _first_that_fits(what, value, members)

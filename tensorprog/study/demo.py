@@ -92,11 +92,11 @@ def program(task: Task, home: Path, screen: Screen) -> Chapter:
     report.raise_if_invalid()
     listing = show(network)
     (home / "program.tp").write_text(listing, encoding="utf-8")
-    pictures = [draw(network, backward=back).svg for back in (False, True)]
-    for name, svg in zip(("forward.svg", "backward.svg"), pictures, strict=True):
-        (home / name).write_text(svg, encoding="utf-8")
+    forward, backward = (draw(network, backward=back).svg for back in (False, True))
+    (home / "forward.svg").write_text(forward, encoding="utf-8")
+    (home / "backward.svg").write_text(backward, encoding="utf-8")
     screen.say(f"\n{listing}\n{report}\n")
-    return Chapter(task, report, listing, *pictures)
+    return Chapter(task, report, listing, forward, backward)
 
 
 def limits(chapter: Chapter, home: Path, screen: Screen) -> Chapter:
@@ -145,7 +145,14 @@ def training(chapter: Chapter, home: Path, screen: Screen) -> Chapter:
     def compute() -> Mapping[str, Any]:
         with screen.progress(f"{name}: training") as progress:
             f = follow(
-                task.network, task.x_train, task.y_train, task.x_test, plan.training_widths, seeds=plan.training_seeds, dtype="float32", progress=progress
+                task.network,
+                task.x_train,
+                task.y_train,
+                task.x_test,
+                plan.training_widths,
+                seeds=plan.training_seeds,
+                dtype="float32",
+                progress=progress,
             )
         return {p: np.stack([np.asarray(getattr(r, p)) for r in f.runs]) for p in paths} | {"rate": f.rate, "level": f.level, "of": f.loss}
 
@@ -153,7 +160,8 @@ def training(chapter: Chapter, home: Path, screen: Screen) -> Chapter:
     data = {"x": task.x_train, "y": task.y_train, "x_test": task.x_test}
     a = store.kept(home / "training.npz", _provenance(chapter, **data, **settings), compute)
     runs = tuple(
-        Run(n, *(a[p][i] for p in paths[:-1]), tuple(int(t) for t in a["stop"][i])) for i, n in enumerate(plan.training_widths)
+        Run(n, a["loss"][i], a["kernel_loss"][i], a["test"][i], a["kernel_test"][i], tuple(int(t) for t in a["stop"][i]))
+        for i, n in enumerate(plan.training_widths)
     )
     following = Following(name, runs, float(a["rate"]), float(a["level"]), str(a["of"]), task.y_train)
     following.plot().savefig(home / "training.svg")

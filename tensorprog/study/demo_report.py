@@ -30,7 +30,11 @@ def report(chapters: Sequence[Chapter], images: Floats, labels: Floats, provenan
 
 
 def _summary(c: Chapter) -> tuple[str, ...]:
-    slope = "not computed" if c.study is None else f"{c.study['ntk'].slope.value:.2f}, 95% in [{c.study['ntk'].slope.low:.2f}, {c.study['ntk'].slope.high:.2f}]"
+    slope = (
+        "not computed"
+        if c.study is None
+        else f"{c.study['ntk'].slope.value:.2f}, 95% in [{c.study['ntk'].slope.low:.2f}, {c.study['ntk'].slope.high:.2f}]"
+    )
     gap = "not computed" if c.following is None else f"{c.following.gaps[-1]:.1%} at width {c.following.widths[-1]}"
     return c.task.network.name, str(c.report.language), slope, gap
 
@@ -51,7 +55,9 @@ def _program(c: Chapter) -> list[Block]:
     return [
         Listing(c.listing, "The program in its text form, which tensorprog check reads back."),
         *map(Text, str(c.report).splitlines()),
-        Picture(c.forward, "Forward pass. Empty circles are G-vars, filled ones X-vars; dashed edges multiply by the matrix that they are labelled with."),
+        Picture(
+            c.forward, "Forward pass. Empty circles are G-vars, filled ones X-vars; dashed edges multiply by the matrix that they are labelled with."
+        ),
         Picture(c.backward, "The backward pass is a program too; it is computed from right to left, under the forward pass.", wide=True),
     ]
 
@@ -65,18 +71,24 @@ def _kernels(c: Chapter, k: Kernels) -> list[Block]:
             "coordinates, computed by the Master Theorem."
         ),
         Facts((("images", str(len(c.task.x))), ("method", k.method), ("largest error", f"{np.max(np.asarray(k.error)):.1e}"))),
-        Picture(svg(plots.kernels({"NNGP": k.nngp, "NTK": k.ntk}, c.task.labels.astype(int).tolist())), "Images sorted by digit; lines part the digits.", wide=True),
+        Picture(
+            svg(plots.kernels({"NNGP": k.nngp, "NTK": k.ntk}, c.task.labels.astype(int).tolist())),
+            "Images sorted by digit; lines part the digits.",
+            wide=True,
+        ),
         Table(("parameter", "share of the NTK"), rows, "What training each tensor contributes: its part of the trace of the NTK."),
     ]
 
 
 def _convergence(c: Chapter, s: Study) -> list[Block]:
     rows = tuple((f"{n}", *(f"{curve.rms[i]:.2%}" for curve in s.curves)) for i, n in enumerate(s.widths))
-    facts = tuple((f"slope, {curve.quantity.upper()}", f"{curve.slope.value:.3f}  [{curve.slope.low:.3f}, {curve.slope.high:.3f}]") for curve in s.curves)
+    facts = tuple(
+        (f"slope, {curve.quantity.upper()}", f"{curve.slope.value:.3f}  [{curve.slope.low:.3f}, {curve.slope.high:.3f}]") for curve in s.curves
+    )
     return [
         Text(
-            f"Kernels of {s.seeds} sampled networks at each width on {len(c.task.x_probe)} images, against the limit: relative error in the Frobenius norm, "
-            "root-mean-square over networks. The theory says that fluctuations fall like n^(-1/2), a slope of -1/2."
+            f"Kernels of {s.seeds} sampled networks at each width on {len(c.task.x_probe)} images, against the limit: relative error in the Frobenius "
+            "norm, root-mean-square over networks. The theory says that fluctuations fall like n^(-1/2), a slope of -1/2."
         ),
         Facts(facts),
         Picture(svg(s.plot()), "Relative error against width. The interval of each slope is a 95% bootstrap over networks."),
@@ -92,9 +104,10 @@ def _training(c: Chapter, f: Following) -> list[Block]:
     )
     return [
         Text(
-            f"{len(f.runs[0].stop)} networks at each width learn to tell two digits apart from {len(task.x_train)} images, by full-batch gradient descent. "
-            "Beside each one runs f(t+1) = f(t) - eta K L'(f(t)) with the limiting NTK K, from the network's own outputs at initialization. "
-            f"The gap |f - f_K| / |f_K - f_0| over {len(task.x_test)} test images is read when the kernel's training loss has fallen to {f.level:.0%}."
+            f"{len(f.runs[0].stop)} networks at each width learn to tell two digits apart from {len(task.x_train)} images, by full-batch gradient "
+            "descent. Beside each one runs f(t+1) = f(t) - eta K L'(f(t)) with the limiting NTK K, from the network's own outputs at initialization. "
+            f"The gap |f - f_K| / |f_K - f_0| over {len(task.x_test)} test images is read when the kernel's training loss has "
+            f"fallen to {f.level:.0%}."
         ),
         Facts((("learning rate", f"{f.rate:.3g}"), ("steps", str(f.steps)), (f"gap at width {f.widths[-1]}", f"{f.gaps[-1]:.1%}"))),
         Picture(svg(f.plot()), "Training loss, outputs on test images, and the gap by width.", wide=True),

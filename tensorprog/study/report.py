@@ -113,7 +113,8 @@ def _block(block: Block) -> str:
             kind = ' class="wide"' if wide else ""
             return f'<figure{kind}><img src="data:image/svg+xml;base64,{source}" alt="{escape(caption, quote=True)}"/>{_caption(caption)}</figure>\n'
         case Table(head, rows, caption):
-            return f"<figure><table><thead>{_row('th', head)}</thead><tbody>{''.join(_row('td', r) for r in rows)}</tbody></table>{_caption(caption)}</figure>\n"
+            body = "".join(_row("td", r) for r in rows)
+            return f"<figure><table><thead>{_row('th', head)}</thead><tbody>{body}</tbody></table>{_caption(caption)}</figure>\n"
         case Facts(pairs):
             return f'<dl class="facts">{"".join(_fact(*p) for p in pairs)}</dl>\n'
         case _:

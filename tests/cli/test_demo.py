@@ -14,7 +14,17 @@ from tensorprog.study import store
 from tensorprog.study.demo import Plan
 
 TINY = Plan((8, 16), 2, (8, 16), 1)
-STAGES = {"program.tp", "forward.svg", "backward.svg", "kernels.npz", "kernels.svg", "convergence.npz", "convergence.svg", "training.npz", "training.svg"}
+STAGES = {
+    "program.tp",
+    "forward.svg",
+    "backward.svg",
+    "kernels.npz",
+    "kernels.svg",
+    "convergence.npz",
+    "convergence.svg",
+    "training.npz",
+    "training.svg",
+}
 
 
 def stop(*_: object, **__: object) -> NoReturn:
@@ -42,8 +52,10 @@ def test_the_demo_is_resumed_where_it_was_interrupted(tmp_path: Path, monkeypatc
     assert {p.name for p in (tmp_path / "mlp").iterdir()} == STAGES
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert ">Training<" in page
-    assert "http://" not in page and "https://" not in page  # self-contained
-    assert text.parse((tmp_path / "mlp" / "program.tp").read_text()) == text.parse(capsys.readouterr().out.split("mlp: a Netsor")[0].split("wrote")[0])
+    assert "http" not in page  # self-contained
+    assert text.parse((tmp_path / "mlp" / "program.tp").read_text()) == text.parse(
+        capsys.readouterr().out.split("mlp: a Netsor")[0].split("wrote")[0]
+    )
 
 
 def test_stored_results_are_used_only_for_the_same_question(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines() if line.startswith("tensorprog ")]
-QUICK = {"converge": ["--widths", "16:64", "--seeds", "4", "--points", "3"], "train": ["--widths", "32:64", "--seeds", "1", "--points", "8", "--test", "4"]}
+QUICK = {
+    "converge": ["--widths", "16:64", "--seeds", "4", "--points", "3"],
+    "train": ["--widths", "32:64", "--seeds", "1", "--points", "8", "--test", "4"],
+}
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,9 @@ LAWS = [
     invalid("a negative standard deviation", "tp.matrix('W', sigma=-1.0)", "[sigma] sigma of W is -1.0"),
     invalid("a negative variance", read("vector b : n ~ N(0, -1)", "return b"), "[init] the variance is -1"),
     invalid(
-        "an indefinite covariance", read("vector b : n ~ N(0, 1)", "covariance a, b = (2)", "return b"), "[covariance] the joint covariance of a, b is indefinite"
+        "an indefinite covariance",
+        read("vector b : n ~ N(0, 1)", "covariance a, b = (2)", "return b"),
+        "[covariance] the joint covariance of a, b is indefinite",
     ),
 ]
 
@@ -90,11 +92,4 @@ THEORY = [
     outside("a scalar that does not converge", read("scalar s = n^0.5", "x := s * a", "return x"), "[scalar] s grows like n^0.5"),
 ]
 
-TABLE = {
-    "Data": DATA,
-    "Sizes": SIZES,
-    "Laws": LAWS,
-    "Names and types": NAMES_AND_TYPES,
-    "Files": FILES,
-    "Outside the theorem": THEORY,
-}
+TABLE = {"Data": DATA, "Sizes": SIZES, "Laws": LAWS, "Names and types": NAMES_AND_TYPES, "Files": FILES, "Outside the theorem": THEORY}
