@@ -31,8 +31,8 @@ from tensorprog.transform.backprop import Backprop, backprop
 @double
 def particle_kernels(
     network: Network,
-    x1: Array | Data,
-    x2: Array | Data | None = None,
+    x1: ArrayLike | Data,
+    x2: ArrayLike | Data | None = None,
     *,
     samples: int = 65536,
     replicates: int = 8,

@@ -116,7 +116,7 @@ def test_t10_gradient_independence_fails(q: float, mean: float, second: float) -
     got = particles(p, key=KEY, inputs={"xi": np.full(3, sqrt(q))}, **SIZE)
     assert_matches(got.moment(Ref("dx")), mean)
     assert_matches(got.moment(product("dx", "dx")), second)
-    independent = particles(p, key=KEY, inputs={"xi": np.full(3, sqrt(q))}, **SIZE, drop_dots=True)
+    independent = particles(p, key=KEY, inputs={"xi": np.full(3, sqrt(q))}, **SIZE, dots="drop")
     assert_matches(independent.moment(Ref("dx")), 0.0)
 
 
@@ -157,15 +157,15 @@ def test_t26_without_transpose_all_is_hat() -> None:
 
 
 @pytest.mark.parametrize("phi", ["erf", "tanh", "cube"])
-def test_stein_and_autodiff_dots_agree(phi: str) -> None:
+def test_stein_and_derivative_dots_agree(phi: str) -> None:
     body = (
         MatMul("h", "A", "v"), Nonlin("x", phi_of(phi, Ref("h"))), MatMul("y", "A", "x", True),
         Nonlin("z", phi_of("erf", Ref("y"))), MatMul("u", "A", "z"),
     )  # fmt: skip
     p = square_program(*body)
-    stein, autodiff = particles(p, key=KEY, **SIZE), particles(p, key=jax.random.key(21), dots="autodiff", **SIZE)
+    stein, derivative = particles(p, key=KEY, **SIZE), particles(p, key=jax.random.key(21), dots="derivative", **SIZE)
     for pair in (("v", "y"), ("y", "y"), ("u", "x"), ("u", "u")):
-        a, b = stein.moment(product(*pair)), autodiff.moment(product(*pair))
+        a, b = stein.moment(product(*pair)), derivative.moment(product(*pair))
         assert abs(a.value - b.value) < 4 * np.hypot(a.error, b.error)
         assert max(a.error / abs(a.value), b.error / abs(b.value)) < 0.01
 
@@ -269,7 +269,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -
 def test_jumps_are_refused_where_samples_cannot_see_them() -> None:
     p = square_program(MatMul("h", "A", "v"), Nonlin("x", Apply(fn("step"), (Ref("h"),))))
     with pytest.raises(OutsideTheory, match=r"line 2: x: .* Use dots=\"stein\""):
-        particles(p, key=KEY, samples=64, dots="autodiff")
+        particles(p, key=KEY, samples=64, dots="derivative")
     p = square_program(Nonlin("x", Apply(fn("delta"), (Ref("v"),))))
     with pytest.raises(OutsideTheory, match="line 1: x"):
         particles(p, key=KEY, samples=64)

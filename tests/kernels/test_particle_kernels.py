@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tensorprog.errors import OutsideTheory
+from tensorprog.interpret.particles import Dots
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.particles import particle_kernels
 from tensorprog.language.expr import Apply, Ref
@@ -50,13 +51,13 @@ def test_blocks_of_the_kernel_are_the_kernel_between_two_sets() -> None:
     np.testing.assert_allclose(both.ntk[:, 0], [0.7786972038, 0.5395340923], atol=4 * both.error)
 
 
-@pytest.mark.parametrize("drop_dots", [False, True])
-def test_the_tied_network_needs_its_dots(drop_dots: bool) -> None:
+@pytest.mark.parametrize("dots", ["stein", "derivative", "drop"])
+def test_the_tied_network_needs_its_dots(dots: Dots) -> None:
     """y = W^T erf(h) = hat + s z and dz = W^T (erf'(h) W v) = hat + s v, with s = E erf'(h): one more s^2 in each second moment."""
     q = 2 / pi * asin(2 / 3)  # E z^2 = E h^2
     second, slopes = 2 / pi * asin(2 * q / (1 + 2 * q)), 4 / (pi * sqrt(1 + 4 * q))  # E erf(h)^2, E erf'(h)^2
-    dot = 0.0 if drop_dots else 4 / (pi * (1 + 2 * q))  # s^2
-    k = particle_kernels(two_layers(tied=True), np.ones((1, 1)), key=KEY, drop_dots=drop_dots, **SIZE)
+    dot = 0.0 if dots == "drop" else 4 / (pi * (1 + 2 * q))  # s^2
+    k = particle_kernels(two_layers(tied=True), np.ones((1, 1)), key=KEY, dots=dots, **SIZE)
     truth = {"W": slopes * q + second, "U": 4 / (pi * sqrt(5)) * (slopes + dot), "v": second + q * dot}
     assert k.error < 0.01 * sum(truth.values())
     for parameter, contribution in truth.items():

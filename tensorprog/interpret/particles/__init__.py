@@ -6,6 +6,7 @@ construction  the constants of a program, found line by line, and the map from r
 estimate      answers: the mean over independent replicates, and its standard error
 """
 
-from tensorprog.interpret.particles.estimate import Estimate, Particles, particles
+from tensorprog.interpret.particles.construction import Dots
+from tensorprog.interpret.particles.estimate import Particles, particles
 
-__all__ = ["Estimate", "Particles", "particles"]
+__all__ = ["Dots", "Particles", "particles"]

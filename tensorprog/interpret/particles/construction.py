@@ -1,7 +1,7 @@
 """The construction of Z (Yang & Littwin 2021, Def. B.3): constants found line by line, and the map from roots to Z that they define.
 
 Given the constants (limits of scalars, coefficients of hats and dots), every Z^x is a function of the roots, sample by sample. So samples need not
-be kept: any block of them can be made again, and differentiating this very function is the autodiff form of the dots.
+be kept: any block of them can be made again, and differentiating this very function gives the dots a second way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tensorprog.language.expr import Expr, refs
 from tensorprog.language.instr import MatMul, Moment, Nonlin
 from tensorprog.language.program import Program
 
-Dots = Literal["stein", "autodiff"]
+Dots = Literal["stein", "derivative", "drop"]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ def stack(arrays: Iterable[Array], samples: int) -> Reals:
     return np.concatenate([np.broadcast_to(np.asarray(a), (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
 
 
-def construct(c: Construction, *, drop_dots: bool, dots: Dots) -> Construction:
+def construct(c: Construction, dots: Dots) -> Construction:
     """Find the constants of every line, in order."""
     directions: dict[tuple[str, bool], Direction] = {}
     for i in c.program.body:
         match i:
             case MatMul():
-                _matmul(c, i, directions, drop_dots, dots)
+                _matmul(c, i, directions, dots)
             case Nonlin():
                 pass
             case Moment(out, psi):
@@ -140,7 +140,7 @@ def direction(i: MatMul) -> tuple[str, bool]:
     return i.matrix, i.transpose
 
 
-def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direction], drop_dots: bool, dots: Dots) -> None:
+def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direction], dots: Dots) -> None:
     s, s_opposite = (scale(c.program, i.matrix, t) for t in (i.transpose, not i.transpose))
     here = directions.get(direction(i), Direction())
     opposite = directions.get(direction(MatMul(i.out, i.matrix, i.arg, not i.transpose)), Direction())
@@ -157,7 +157,7 @@ def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direc
     directions[direction(i)], coordinates = extend(here, i.arg, own, cross, c.next_root)
     c.next_root += coordinates.shape[1] - len(here.dims)
     c.forms[i.out] = Form(s * coordinates, directions[direction(i)].dims, shape.shape)
-    if drop_dots or not len(roots):
+    if dots == "drop" or not len(roots):
         return
     regression = np.zeros((len(own), len(opposite.dims)))
     regression[:, np.isin(opposite.dims, roots)] = first if dots == "stein" else _derivatives(c, i.arg, roots)

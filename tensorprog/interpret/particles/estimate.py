@@ -87,7 +87,6 @@ def particles(
     key: Array,
     inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,
     scalars: Mapping[str, ArrayLike] | None = None,
-    drop_dots: bool = False,
     dots: Dots = "stein",
     chunk: int | None = None,
 ) -> Particles:
@@ -99,16 +98,16 @@ def particles(
         key: a JAX random key.
         inputs: an array (*batch, *axes in sorted order, d) for every input of the program; batch dimensions are data points.
         scalars: limits of the initial scalars that the program leaves open.
-        drop_dots: leave out every dot (the gradient independence assumption, wrong in general).
-        dots: "stein" regresses on earlier hats and is right for every function; "autodiff" differentiates Z, and refuses functions that jump.
+        dots: how [matmul-dot] finds its expected derivatives: "stein" regresses on earlier hats, right for every function; "derivative"
+            differentiates Z, and refuses functions that jump; "drop" leaves dots out (the gradient independence assumption).
         chunk: samples made at a time, a power of two; by default what takes about a gigabyte.
 
     Raises:
         InvalidProgram: inputs, scalars or sizes that do not fit the program; an indefinite covariance.
-        OutsideTheory: a delta, or with dots="autodiff" any function that jumps: samples do not see derivatives there.
+        OutsideTheory: a delta, or with dots="derivative" any function that jumps: samples do not see derivatives there.
     """
     p = program.program if isinstance(program, Network) else program
-    check_functions(p, differentiated=dots == "autodiff" and not drop_dots)
+    check_functions(p, differentiated=dots == "derivative")
     data = read_inputs(p, inputs)
     dims = members(p, data)
     block = chunk or _block(samples, dims)
@@ -119,7 +118,7 @@ def particles(
     with jax.enable_x64(True):
         for seed in seeds:
             c = _start(p, data, scalars or {}, Normals(seed, samples, block, dims))
-            constructions.append(construct(c, drop_dots=drop_dots, dots=dots))
+            constructions.append(construct(c, dots))
             if not keep:
                 c.release()
     return Particles(p, tuple(constructions), keep)

@@ -1,0 +1,84 @@
+"""The laws that every program obeys, as functions of a program: what the tests beside this file ask of random ones."""
+
+from collections.abc import Mapping
+from math import prod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tensorprog.interpret.finite import apply, run, sample, widths
+from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.language.instr import Embedding
+from tensorprog.language.program import Network, Program
+from tensorprog.testing import inputs, programs
+from tensorprog.transform.backprop import Backprop, backprop
+
+Data = Mapping[str, np.ndarray]
+EVERY = tuple(HealthCheck)
+FIXED = settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=EVERY)
+MANY = settings(FIXED, max_examples=5000)
+
+
+def drawn(count: int) -> list[tuple[Program, Data]]:
+    """The first programs that the suite draws, with data."""
+    found: list[tuple[Program, Data]] = []
+
+    @settings(FIXED, max_examples=count, phases=[Phase.generate])
+    @given(st.data())
+    def collect(data: st.DataObject) -> None:
+        p = data.draw(programs())
+        found.append((p, data.draw(inputs(p))))
+
+    collect()
+    return found
+
+
+def assert_backprop_is_grad(network: Network, data: Data, key: jax.Array, n: int = 6) -> None:
+    """The gradient of the sum of f over data points, tensor by tensor: automatic differentiation against the backward program."""
+    p = network.program
+    params = sample(network, key, n, {name: xi.shape[-1] for name, xi in data.items()})
+    wanted = jax.grad(lambda q: apply(network, q, n, data).sum())(params)
+    b = backprop(network)
+    readouts = {r.vector: params[r.vector][0] for r in network.readouts}
+    values = run(b.program, {**params, **readouts}, n, data, b.scalars(n))
+    found = _gradients(network, b, values, data, n)
+    assert found.keys() == wanted.keys()
+    for name, gradient in found.items():
+        size = 1.0 + float(jnp.abs(wanted[name]).max())
+        np.testing.assert_allclose(gradient, wanted[name].reshape(gradient.shape), rtol=1e-10, atol=1e-11 * size, err_msg=f"{name} of {p.name}")
+
+
+def _gradients(network: Network, b: Backprop, values: Mapping[str, jax.Array], data: Data, n: int) -> dict[str, jax.Array]:
+    """df/dw for the unit tensors: outer products of uses for matrices and embeddings, sums over data points for vectors."""
+    p, size = b.program, widths(b.program, n)
+    root = size[b.base] ** 0.5
+    out = {m.name: jnp.zeros((size[m.rows], size[m.cols])) for m in p.matrices}
+    for m in p.matrices:
+        for left, right in b.uses[m.name]:
+            out[m.name] += m.sigma / size[m.cols] ** 0.5 / root * _outer(values[left], values[right])
+    for v in p.vectors:
+        if isinstance(v.law, Embedding):
+            xi = jnp.asarray(data[v.law.input])
+            d = values[b.adjoint[v.name]] if v.name in b.adjoint else jnp.zeros((*xi.shape[:-1], size[v.width]))
+            out[v.law.matrix] = out.get(v.law.matrix, 0.0) + v.law.sigma / xi.shape[-1] ** 0.5 / root * _outer(d, xi)
+    units = {name: _summed(p, b, name, values, size[v.width]) / root for name, v in gaussians(p).items()}
+    body = {name: g for name, g in units.items() if name in network.program.init}
+    return out | scale(network.program, body) | {r.vector: units[r.vector][None] for r in network.readouts}
+
+
+def _outer(left: jax.Array, right: jax.Array) -> jax.Array:
+    """The sum over data points and positions of l r^T."""
+    batch = jnp.broadcast_shapes(left.shape[:-1], right.shape[:-1])
+    a, b = (jnp.broadcast_to(x, (*batch, x.shape[-1])).reshape(prod(batch), -1) for x in (left, right))
+    return a.T @ b
+
+
+def _summed(p: Program, b: Backprop, name: str, values: Mapping[str, jax.Array], n: int) -> jax.Array:
+    shape = (*(p.size[a] for a in p.axes_of[name]), n)
+    if name not in b.adjoint:
+        return jnp.zeros(shape)
+    d = values[b.adjoint[name]]
+    return d.reshape(-1, *d.shape[d.ndim - len(shape) :]).sum(0)
