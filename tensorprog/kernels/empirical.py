@@ -87,7 +87,8 @@ def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int 
         for i, a in enumerate(rows):
             for j, b in enumerate(columns):
                 known = x2 is None and j < i
-                tiles[i, j] = _mirrored(tiles[j, i], outputs) if known else one(params, a, b, dict(scalars or {}))
+                other = None if x2 is None and j == i else b
+                tiles[i, j] = _mirrored(tiles[j, i], outputs) if known else one(params, a, other, dict(scalars or {}))
         return _joined([_joined([tiles[i, j] for j in range(len(columns))], 1) for i in range(len(rows))], 0)
 
     return kernels
@@ -120,10 +121,13 @@ def empirical_ntk_jacobian(
 # One tile.
 
 
-def _tile(network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Points, x2: Points, scalars: Scalars) -> EmpiricalKernels:
+def _tile(
+    network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Points, x2: Points | None, scalars: Scalars
+) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
-    left, right = (_gradients(network, back, n, params, x, scalars, copies) for x in (x1, x2))
-    shape = (*(count(x) for x in (x1, x2)), *(network.program.size[a] for a in network.output_axes * 2))
+    left = _gradients(network, back, n, params, x1, scalars, copies)
+    right = left if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
+    shape = (count(x1), count(x1 if x2 is None else x2), *(network.program.size[a] for a in network.output_axes * 2))
     readouts = dict.fromkeys(r.vector for r in network.readouts)
     units: dict[str, Array] = {}
     for name in network.parameters:
@@ -226,7 +230,7 @@ def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Arr
     here = [(law, g) for law, g in gradients if law.matrix == name]
     l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])
     data = (x[law.input] for law, _ in here)
-    r = concatenated([xi.reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
+    r = concatenated([xi.astype(l.dtype).reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
     return Gradient(l, r, 1.0 / (r.shape[-1] * base))
 
 

@@ -16,6 +16,7 @@ from math import isqrt, prod
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian.problem import Strategy
@@ -32,6 +33,8 @@ from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
 from tensorprog.transform.backprop import Backprop, backprop
 from tensorprog.transform.flatten import without_deltas
+
+Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,11 @@ class Compiled:
 
     network: Network
     symbolic: Symbolic
-    tile: Callable[[Data, Data, Array, Mapping[str, Array | float]], Kernels]
+    tile: Callable[[Arrays, Arrays, Array, Mapping[str, Array | float]], Kernels]
     block: int | None = None
 
     @double
-    def __call__(self, x1: Array | Data, x2: Array | Data | None = None, variances: Mapping[str, Array | float] | None = None) -> Kernels:
+    def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None, variances: Mapping[str, Array | float] | None = None) -> Kernels:
         program = self.network.program
         left = data_of(program, x1, "x1")
         right = left if x2 is None else data_of(program, x2, "x2")
@@ -202,11 +205,11 @@ def dimension(found: Symbolic) -> int:
     return most
 
 
-def _points(data: Data) -> int:
+def _points(data: Arrays) -> int:
     return next(iter(data.values())).shape[0]
 
 
-def _slice(data: Data, start: int, size: int) -> Data:
+def _slice(data: Arrays, start: int, size: int) -> Arrays:
     return {name: a[start : start + size] for name, a in data.items()}
 
 
@@ -230,7 +233,7 @@ def _joined(parts: list[Kernels], axis: int) -> Kernels:
     return jax.tree.map(lambda *a: jnp.concatenate(a, axis) if a[0].ndim else jnp.stack(a).max(), *parts)
 
 
-def same_points(a: Data, b: Data) -> Array:
+def same_points(a: Arrays, b: Arrays) -> Array:
     """(N1, N2), true where two points are equal entry by entry."""
     equal = [(v[:, None] == b[name][None]).all(tuple(range(2, v.ndim + 1))) for name, v in a.items()]
     return jnp.stack(equal).all(0)
@@ -243,7 +246,7 @@ def _fitting(found: Symbolic, points: int) -> int:
     return max(1, min(points, isqrt(8_000_000 // positions**2)))
 
 
-def _tile(found: Symbolic, strategy: Strategy, left: Data, right: Data, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
+def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
     """The kernels of one tile."""
     program = found.master.program
     fetch = leaves(program, (left, right), {}, overrides)

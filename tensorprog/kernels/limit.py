@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import jax
 from jax import Array
+from jax.typing import ArrayLike
 
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data
@@ -21,8 +22,8 @@ __all__ = ["Compiled", "Kernels", "compiled", "kernels"]
 
 def kernels(
     network: Network,
-    x1: Array | Data,
-    x2: Array | Data | None = None,
+    x1: ArrayLike | Data,
+    x2: ArrayLike | Data | None = None,
     *,
     strategy: Strategy = Strategy(),
     variances: Mapping[str, Array | float] | None = None,

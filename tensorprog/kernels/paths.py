@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import jax
 from jax import Array
+from jax.typing import ArrayLike
 
 from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian.problem import Strategy
@@ -33,7 +34,7 @@ from tensorprog.transform.reduce import reduced
 
 
 @double
-def path_ntk(network: Network, x1: Array | Data, x2: Array | Data | None = None, *, strategy: Strategy = Strategy()) -> Array:
+def path_ntk(network: Network, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None, *, strategy: Strategy = Strategy()) -> Array:
     """The NTK (N1, N2) by enumerating paths: exponential in depth, meant for small networks.
 
     Raises:
@@ -48,7 +49,7 @@ def path_ntk(network: Network, x1: Array | Data, x2: Array | Data | None = None,
     ntk = sums.ntk(network)
 
     @jax.jit
-    def value(left: Data, right: Data) -> Array:
+    def value(left: Mapping[str, Array], right: Mapping[str, Array]) -> Array:
         return Numbers(sums.master.e, leaves(p, (left, right), {}, {}), strategy, same_points(left, right)).value(ntk, ())
 
     return value(*data)

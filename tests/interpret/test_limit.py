@@ -15,9 +15,7 @@ from tensorprog.language.program import Program
 
 
 def program(vectors: list[str], sigmas: dict[str, float], *body: MatMul | Nonlin) -> Program:
-    return Program(
-        vectors=tuple(InitVector(v, "n") for v in vectors), matrices=tuple(Matrix(m, "n", "n", s) for m, s in sigmas.items()), body=body
-    )
+    return Program(vectors=tuple(InitVector(v, "n") for v in vectors), matrices=tuple(Matrix(m, "n", "n", s) for m, s in sigmas.items()), body=body)
 
 
 def phi(name: str, x: str, *constants: float) -> Apply:
@@ -113,7 +111,9 @@ def test_t26_reuse_without_transpose() -> None:
 
 def test_duplicated_products_are_one_root() -> None:
     """W x computed twice (a singular covariance) passes, and the copies are equal."""
-    p = program(["x"], {"W": 1.0}, MatMul("h", "W", "x"), MatMul("k", "W", "x"), Nonlin("d", add(phi("erf", "h"), mul(Number(-1.0), phi("erf", "k")))))
+    p = program(
+        ["x"], {"W": 1.0}, MatMul("h", "W", "x"), MatMul("k", "W", "x"), Nonlin("d", add(phi("erf", "h"), mul(Number(-1.0), phi("erf", "k"))))
+    )
     assert float(limit(p).product("d", "d")) == 0.0
 
 

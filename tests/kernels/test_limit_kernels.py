@@ -126,10 +126,7 @@ def test_recorded_rnn(pool: bool) -> None:
     np.testing.assert_allclose(found.nngp, ARCHITECTURES[f"{name}_nngp"], rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("phi", "expected"),
-    [(tp.relu, [(0.6089977810, 0.9423311144), (0.6839056509, 1.3514795611), (0.7381281923, 1.7378446792)])],
-)
+@pytest.mark.parametrize(("phi", "expected"), [(tp.relu, [(0.6089977810, 0.9423311144), (0.6839056509, 1.3514795611), (0.7381281923, 1.7378446792)])])
 def test_t2_deep_relu(phi, expected) -> None:
     """x^l = sqrt(2) relu(h^l) on the sphere, cos = 1/2; the readout counts as a layer: diagonal Theta = L + 1."""
     x = jnp.array([[1.0, 1.0], [ROOT2 * np.cos(np.pi / 4 + np.pi / 3), ROOT2 * np.sin(np.pi / 4 + np.pi / 3)]])
@@ -143,8 +140,12 @@ def test_t2_deep_relu(phi, expected) -> None:
 def test_t3_deep_erf() -> None:
     x = jnp.array([[1.0, 1.0], [ROOT2 * np.cos(np.pi / 4 + np.pi / 3), ROOT2 * np.sin(np.pi / 4 + np.pi / 3)]])
     one, two = (kernels(fc(phi=tp.erf, depth=d, sigma_w=1.0), x) for d in (1, 2))
-    np.testing.assert_allclose([one.nngp[0, 0], one.nngp[0, 1], one.ntk[0, 0], one.ntk[0, 1]], [0.4645590544, 0.2163468959, 1.0339690891, 0.4414259750], atol=1e-10)
-    np.testing.assert_allclose([two.nngp[0, 0], two.nngp[0, 1], two.ntk[0, 0], two.ntk[0, 1]], [0.3199090097, 0.1440165949, 1.0986062135, 0.4429799590], atol=1e-10)
+    np.testing.assert_allclose(
+        [one.nngp[0, 0], one.nngp[0, 1], one.ntk[0, 0], one.ntk[0, 1]], [0.4645590544, 0.2163468959, 1.0339690891, 0.4414259750], atol=1e-10
+    )
+    np.testing.assert_allclose(
+        [two.nngp[0, 0], two.nngp[0, 1], two.ntk[0, 0], two.ntk[0, 1]], [0.3199090097, 0.1440165949, 1.0986062135, 0.4429799590], atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("q", [0.25, 1.0, 3.0])

@@ -7,12 +7,13 @@ from math import prod
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.instr import Embedding, Gaussian
 from tensorprog.language.program import Program
 
-Data = Mapping[str, Array]
+Data = Mapping[str, ArrayLike]
 
 
 def variances(program: Program) -> dict[str, float]:
@@ -28,7 +29,10 @@ def variances(program: Program) -> dict[str, float]:
 
 
 def leaves(
-    program: Program, sides: tuple[Data, Data], given: Mapping[str, Array | float], overrides: Mapping[str, Array | float]
+    program: Program,
+    sides: tuple[Mapping[str, Array], Mapping[str, Array]],
+    given: Mapping[str, Array | float],
+    overrides: Mapping[str, Array | float],
 ) -> Callable[[Hashable], Array]:
     """The arrays of the graph's leaves, of shape (N1 or 1, N2 or 1, *positions)."""
     known = variances(program) | dict(overrides)
@@ -70,7 +74,7 @@ def _input_axes(program: Program, name: str) -> tuple[str, ...]:
     return next(i.axes for i in program.inputs if i.name == name)
 
 
-def data_of(program: Program, x: Array | Data | None, label: str = "inputs") -> dict[str, Array]:
+def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs") -> dict[str, Array]:
     """The data of every input slot as (N, *positions, d), checked.
 
     Raises:

@@ -183,7 +183,7 @@ def _differentiate_partly(v: Variables, c: Composite, k: int) -> Poly:
     return as_poly(v, lift(v, derivative(c.fn, names, k), {f"u{i}": p for i, p in enumerate(c.args)}))
 
 
-def _outer(v: Variables, p: Poly, by: Mapping[Index, Index]) -> list[Term]:
+def _outer(v: Variables, p: Poly, by: Mapping[str, Index]) -> list[Term]:
     return [relabel(v.apart(t), by) for t in p.terms]
 
 

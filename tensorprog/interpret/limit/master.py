@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
-from tensorprog.interpret.limit.variable import Poly, Root, Term, Use, Variables, relabel
+from tensorprog.interpret.limit.variable import LinTerm, Poly, Root, Term, Use, Variables, relabel
 from tensorprog.language.expr import Expr
 from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin
 from tensorprog.language.program import Program
@@ -40,7 +40,8 @@ class Master:
         self.scalars = Scalars()
         self.v = Variables(self.scalars, program.size)
         self.e = Expectations(self.v, self._root_covariance)
-        self._matched, self._dots = matched, dots
+        self._matched = matched
+        self._dots: Dots = dots
         self._left: set[Root] = set()
         self._groups = _linked(program)
         self._initial: dict[Root, InitVector] = {}
@@ -179,7 +180,7 @@ class Master:
         form = use.factor
         if root not in form.roots:
             return []
-        terms: list[tuple[float, S | None, Root, tuple[Index, ...]]] = []
+        terms: list[LinTerm] = []
         self.v.expand(Term(self.scalars.one, (use,)), terms, [])
         return [(self.scalars.product([s] if s else [], None, c), where) for c, s, r, where in terms if r is root]
 

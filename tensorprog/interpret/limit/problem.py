@@ -143,8 +143,10 @@ def _value(use: Use, at: Places, forms: dict[Use, Array], constants: dict[S, Arr
             a = use.factor
             return function(a.fn)(a.scale * forms[_moved(Use(a.form, use.idx), at)] + a.shift)
         case Composite() | Closed():
-            args = [sum((_term(t, here, forms, constants) for t, here in (i for t in p.terms for i in _instances(t, scope))), jnp.zeros(()))
-                    for p, scope in _inside(use, at)]
+            args = [
+                sum((_term(t, here, forms, constants) for t, here in (i for t in p.terms for i in _instances(t, scope))), jnp.zeros(()))
+                for p, scope in _inside(use, at)
+            ]
             return function(use.factor.fn)(*args) if isinstance(use.factor, Composite) else args[0]
         case _:
             assert_never(use.factor)

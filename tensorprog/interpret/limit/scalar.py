@@ -239,7 +239,6 @@ class Scalars:
         key = ("matched", a.node.id, a.idx, b.node.id, b.idx)
         return S(self.intern(key, Matched(a, b), tuple(size[k] for k in range(len(order)))), tuple(order))
 
-
     def regression(self, covariances: list[list[S]], moments: list[S], sizes: list[tuple[int, ...]], target: tuple[int, ...], member: int) -> S:
         """C^+ b for one root: local indices are its positions, then the target's."""
         grid, b = tuple(tuple(row) for row in covariances), tuple(moments)
@@ -249,5 +248,5 @@ class Scalars:
         return S(node, tuple(range(len(shape))))
 
 
-def rename(s: S, by: Mapping[Index, Index]) -> S:
+def rename(s: S, by: Mapping[Any, Index]) -> S:
     return S(s.node, tuple(by.get(i, i) for i in s.idx))

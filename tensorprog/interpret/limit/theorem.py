@@ -1,6 +1,6 @@
 """The limit of a program: the Master Theorem (Yang & Littwin 2021, Theorem B.4), exact.
 
-    (1/n) sum_a psi(h1_a .. hk_a)  ->  E psi(Z^{h1} .. Z^{hk}),        c -> c°.
+(1/n) sum_a psi(h1_a .. hk_a)  ->  E psi(Z^{h1} .. Z^{hk}),        c -> c°.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
@@ -148,7 +149,7 @@ def rounding(value: Array, expectations: int) -> Array:
 
 def limit(
     program: Program,
-    inputs: Array | Data | None = None,
+    inputs: ArrayLike | Data | None = None,
     *,
     scalars: Mapping[str, Array | float] | None = None,
     variances: Mapping[str, Array | float] | None = None,

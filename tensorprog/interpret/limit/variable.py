@@ -35,7 +35,7 @@ class Lin:
 
     id: int
     sizes: tuple[int, ...]
-    terms: tuple[tuple[float, S | None, Root, tuple[Index, ...]], ...]
+    terms: tuple[LinTerm, ...]
     const: S | None
     roots: frozenset[Root]
 
@@ -77,6 +77,7 @@ class Closed:
 
 
 Factor = Lin | Atom | Composite | Closed
+LinTerm = tuple[float, S | None, Root, tuple[Index, ...]]  # number * S * root[indices]
 
 
 class Use(NamedTuple):
@@ -101,7 +102,7 @@ class Poly:
     roots: frozenset[Root]
 
 
-def relabel(term: Term, by: Mapping[Index, Index]) -> Term:
+def relabel(term: Term, by: Mapping[Any, Index]) -> Term:
     return Term(rename(term.coef, by), tuple(Use(u.factor, tuple(by.get(i, i) for i in u.idx)) for u in term.uses))
 
 
@@ -143,7 +144,7 @@ class Variables:
         for term in terms:
             uses = tuple(sorted(term.uses, key=lambda u: u.factor.id))
             number, rest = self.scalars.split(term.coef)
-            bound = {i: k for k, i in enumerate(_bound(Term(rest, uses)))}
+            bound: dict[Index, Index] = {i: k for k, i in enumerate(_bound(Term(rest, uses)))}
             coef, uses = relabel(Term(rest, uses), bound) if bound else Term(rest, uses)
             key = (coef.node.id, coef.idx, tuple((u.factor.id, u.idx) for u in uses))
             before = collected.get(key)
@@ -190,7 +191,7 @@ class Variables:
         by = dict(zip(use.factor.axes, use.idx, strict=True))
         return [relabel(self.apart(t), by) for t in use.factor.poly.terms]
 
-    def rename(self, p: Poly, by: Mapping[Index, Index]) -> Poly:
+    def rename(self, p: Poly, by: Mapping[Any, Index]) -> Poly:
         return self.poly(relabel(t, by) for t in p.terms) if any(a in by for a in p.axes) else p
 
     def sum_axis(self, p: Poly, axis: str, size: int | None = None) -> Poly:
@@ -234,7 +235,7 @@ class Variables:
 
         A constant that is not a plain number, and with `split_shift` False any constant, belongs to the form.
         """
-        terms: list[tuple[float, S | None, Root, tuple[Index, ...]]] = []
+        terms: list[LinTerm] = []
         consts: list[tuple[float, S]] = []
         for t in p.terms:
             if not t.uses:
@@ -255,14 +256,14 @@ class Variables:
     def _sum_bound(self, s: S) -> S:
         return self.scalars.product((s,), [i for i in s.idx if isinstance(i, str)])
 
-    def expand(self, t: Term, terms: list[tuple[float, S | None, Root, tuple[Index, ...]]], consts: list[tuple[float, S]]) -> None:
+    def expand(self, t: Term, terms: list[LinTerm], consts: list[tuple[float, S]]) -> None:
         lin, idx = t.uses[0]
         assert isinstance(lin, Lin)
         number, rest = self.scalars.split(t.coef)
         by: dict[Index, Index] = dict(enumerate(idx))
         for c, s, root, where in lin.terms:
             self._fresh += 64
-            full = {i: by.get(i, self._fresh - int(i) - 1) for i in (*(s.idx if s else ()), *where)}
+            full = {i: by[i] if i in by else self._fresh - number_of(i) - 1 for i in (*(s.idx if s else ()), *where)}
             parts = [rest] if s is None else [rest, rename(s, full)]
             coef = self.scalars.product(parts)
             extra, coef = self.scalars.split(coef)
@@ -270,11 +271,11 @@ class Variables:
         if lin.const is not None:
             consts.append((number, self._sum_bound(self.scalars.product((rest, rename(lin.const, by))))))
 
-    def linear(self, terms: list[tuple[float, S | None, Root, tuple[Index, ...]]], const: S) -> tuple[float, float, Use]:
+    def linear(self, terms: list[LinTerm], const: S) -> tuple[float, float, Use]:
         """The form of the terms as (scale, 0, use): first coefficient 1, like terms collected, indices numbered by appearance."""
-        keyed: dict[Hashable, tuple[float, S | None, Root, tuple[Index, ...]]] = {}
+        keyed: dict[Hashable, LinTerm] = {}
         for c, s, root, where in terms:
-            bound = {i: k for k, i in enumerate(dict.fromkeys(i for i in (*where, *(s.idx if s else ())) if isinstance(i, int)))}
+            bound: dict[Index, Index] = {i: k for k, i in enumerate(dict.fromkeys(i for i in (*where, *(s.idx if s else ())) if isinstance(i, int)))}
             where = tuple(bound.get(i, i) for i in where)
             s = None if s is None else rename(s, bound)
             key = (root.id, where, None if s is None else (s.node.id, s.idx))
@@ -286,7 +287,7 @@ class Variables:
         local: dict[Index, Index] = {name: k for k, name in enumerate(free)}
 
         def place(i: Index) -> Index:
-            return local[i] if isinstance(i, str) else len(free) + i
+            return local[i] if isinstance(i, str) else len(free) + number_of(i)
 
         inner = tuple((c / scale, s and S(s.node, tuple(map(place, s.idx))), r, tuple(map(place, w))) for c, s, r, w in live)
         offset = None if self.scalars.is_zero(const) else rename(self.scalars.product((const,), None, 1.0 / scale), local)
@@ -313,6 +314,12 @@ class Variables:
         roots = frozenset(r for p in args for r in p.roots)
         made = self._intern(("composite", fn, tuple(p.id for p in args)), lambda i: Composite(i, sizes, fn, axes, args, roots))
         return self.poly((Term(self.scalars.one, (Use(made, axes),)),))
+
+
+def number_of(i: Index) -> int:
+    """A local index, which is a number."""
+    assert isinstance(i, int)
+    return i
 
 
 def _make_poly(i: int, terms: tuple[Term, ...]) -> Poly:
