@@ -31,7 +31,9 @@ def closed_form(terms: Terms, u: Law) -> Array | None:
 
 def has_closed_form(product: Product, u: Law) -> bool:
     """Powers times: nothing, waves, one erf or one ramp with any mean, two erfs or two ramps with zero means; or three steps with zero means."""
-    functions = [f for f in product if kind(f) not in SHAPES and kind(f) != "power"]
+    if any(isinstance(f, Composite) for f in product):
+        return False
+    functions = [f for f in product if isinstance(f, Factor) and kind(f) not in SHAPES]
     kinds = {"wave" if kind(f) in ("sin", "cos") else kind(f) for f in functions}
     match tuple(kinds):
         case () | ("wave",):
@@ -41,7 +43,7 @@ def has_closed_form(product: Product, u: Law) -> bool:
         case ("erf",) | ("ramp",) if len(functions) == 2:
             return _centred(product, u)
         case ("ramp",) if len(functions) == 3:
-            return _centred(product, u) and all(kind(f) != "power" and degree(f) == 0 for f in functions) and len(functions) == len(product)
+            return _centred(product, u) and len(product) == 3 and all(degree(f) == 0 for f in functions)
         case _:
             return False
 
@@ -90,7 +92,9 @@ def expectation(product: Product, u: Law) -> Array:
 
 def _stein(product: Product, at: int, u: Law) -> Array:
     """Stein's lemma: E[u_i F] = m_i E F + sum_j C_ij E d_j F, for the power at that place."""
-    i, rest = product[at].coord, lower(product, at)
+    power, rest = product[at], lower(product, at)
+    assert isinstance(power, Power)
+    i = power.coord
     total = jnp.asarray(0.0)
     if not is_zero(u.mean(i)):
         total = total + u.mean(i) * expectation(rest, u)
@@ -107,7 +111,7 @@ def _functions(fs: Sequence[Factor], u: Law) -> Array:
         return f.scale * g.scale * u.cov(f.coord, g.coord)
 
     match kind(fs[0]), fs:
-        case ("sin" | "cos"), _:
+        case (("sin" | "cos"), _):
             return waves(fs, u)
         case "erf", (f,):
             return erf.single(_mean(f, u), cov(f, f))

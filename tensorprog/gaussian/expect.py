@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import mul as times
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -13,7 +11,7 @@ from tensorprog.gaussian.closed import SHAPES, absorb, closed_form, expectation,
 from tensorprog.gaussian.integrand import coordinates
 from tensorprog.gaussian.law import Law, is_zero, law
 from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Scalars, Strategy
-from tensorprog.gaussian.product import atoms, normal
+from tensorprog.gaussian.product import Product, atoms, normal
 from tensorprog.gaussian.quadrature import quadrature
 from tensorprog.gaussian.sampling import sampling
 from tensorprog.gaussian.series import has_series, series
@@ -41,9 +39,10 @@ def expect(factors: Sequence[AnyFactor], mean: Sequence[Scalars], cov: Callable[
     if coefficient == 0.0:
         return Estimate(jnp.asarray(0.0), "closed form")
     weight, rest, u = absorb(product, u, SHAPES if strategy.closed else frozenset({"delta"}))
-    weight = reduce(times, (undecided(f, u) for f in rest), coefficient * weight)
+    for f in rest:
+        weight = weight * undecided(f, u)
     found = _numerically(rest, u, strategy)
-    return Estimate(weight * found.value, found.method, jnp.abs(weight) * found.error)
+    return Estimate(coefficient * weight * found.value, found.method, abs(coefficient) * jnp.abs(weight) * found.error)
 
 
 def _numerically(product: Product, u: Law, strategy: Strategy) -> Estimate:

@@ -142,7 +142,8 @@ def slopes(product: Product) -> Iterator[tuple[int, float, Product]]:
 def normal(product: Product) -> tuple[float, Product]:
     """coefficient * product, with one power a coordinate, and one ramp of scale +-1 where ramps have no shift.
 
-    r_k(s u + b) = |s|^k r_k(+-u + b/|s|);  r_j(u) r_k(u) u^d = r_{j+k+d}(u);  r_j(u) r_k(-u) = 0;  delta(u) u^d = 0. Coefficient 0: the product vanishes.
+    r_k(s u + b) = |s|^k r_k(+-u + b/|s|);  r_j(u) r_k(u) u^d = r_{j+k+d}(u);  r_j(u) r_k(-u) = 0;  delta(u) u^d = 0.
+    Coefficient 0: the product vanishes.
 
     Raises:
         OutsideTheory: a delta meets a delta or a step at the same point: the product has no meaning.

@@ -32,7 +32,8 @@ def factor(c: Any, name: str = "covariance") -> tuple[Array, float]:
         raise InvalidProgram(f"{name}: [covariance] it is not symmetric. Give a symmetric matrix.")
     lowest = float(np.linalg.eigvalsh(a).min(initial=0.0))
     if lowest < -TOLERANCE * top:
-        raise InvalidProgram(f"{name}: [covariance] it is indefinite: an eigenvalue is {lowest:.3g}, the largest entry {top:.3g}. Give a Gram matrix.")
+        found = f"it is indefinite: an eigenvalue is {lowest:.3g}, the largest entry {top:.3g}"
+        raise InvalidProgram(f"{name}: [covariance] {found}. Give a Gram matrix.")
     return root(jnp.asarray(a)), (max(-lowest, 0.0) / float(top) if top else 0.0)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from tensorprog.gaussian.integrand import coordinates, evaluate, kinks
-from tensorprog.gaussian.law import ROUNDING, Law, is_zero, ratio, root
+from tensorprog.gaussian.law import ROUNDING, Law, ratio, root
 from tensorprog.gaussian.problem import Estimate, Power, Scalars, Strategy
 from tensorprog.gaussian.product import Product
 from tensorprog.gaussian.rules import HALF_WIDTH, Rule, gauss_hermite, gauss_legendre, trapezoid
@@ -175,10 +175,7 @@ def _edges(frame: Frame, level: int, x: tuple[Array, ...]) -> Array:
 def _variables(frame: Frame, x: tuple[Array, ...]) -> list[Array]:
     """u = m + L x, each of a shape that broadcasts to (*batch, p_0, .., p_{n-1})."""
     n = len(x)
-    return [
-        sum((_lift(a, n) * x[k] for k, a in enumerate(row)), start=0.0 if is_zero(mean) else _lift(mean, n))
-        for mean, row in zip(frame.means, frame.factor, strict=True)
-    ]
+    return [sum((_lift(a, n) * x[k] for k, a in enumerate(row)), start=_lift(mean, n)) for mean, row in zip(frame.means, frame.factor, strict=True)]
 
 
 def _lift(a: Scalars, points: int) -> Array:

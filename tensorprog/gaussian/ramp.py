@@ -1,4 +1,4 @@
-"""Expectations of ramps r_k(u) = max(u, 0)^k, with r_0(u) = 1[u > 0] and r_{-1} = delta: the arc-cosine kernels (Cho & Saul 2009), any pair of degrees.
+"""Expectations of ramps r_k(u) = max(u, 0)^k, with r_0(u) = 1[u > 0], r_{-1} = delta: arc-cosine kernels (Cho & Saul 2009).
 
 At variance 0 a function has its value at the mean: r_0(0) = 0.
 """

@@ -19,7 +19,6 @@ from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.gaussian.product import Product
 from tensorprog.gaussian.psd import root
 
-
 BITS = 32
 
 

@@ -76,4 +76,4 @@ def _degrees(product: Product, i: int, j: int, u: Law) -> tuple[int, int]:
 def _horner(f: Array, g: Array, rho: Array) -> Array:
     """sum_k f_k g_k rho^k."""
     start = jnp.zeros(jnp.broadcast_shapes(f.shape[1:], g.shape[1:], rho.shape), jnp.result_type(f, g, rho))
-    return lax.scan(lambda total, fg: (total * rho + fg[0] * fg[1], None), start, (f, g), reverse=True, unroll=8)[0]
+    return lax.scan(lambda total, fg: (total * rho + fg[0] * fg[1], None), start, (f, g), reverse=True)[0]

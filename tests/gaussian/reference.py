@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "sigmoid": special.expit,
     "gelu": lambda x: x * special.ndtr(x),
 }
+DEFAULT = Strategy()
 QUADRATURE = Strategy(closed=False, series=False)
 SERIES = Strategy(closed=False)
 SAMPLING = Strategy(closed=False, max_dimension=0)
@@ -39,7 +41,7 @@ def pair(a, b, c):
     return covariance((a, c), (c, b))
 
 
-def jitted(product, cov, strategy: Strategy = Strategy(), mean=(0.0, 0.0, 0.0, 0.0)) -> Estimate:
+def jitted(product, cov, strategy: Strategy = DEFAULT, mean=(0.0, 0.0, 0.0, 0.0)) -> Estimate:
     """`expect` as users meet it: compiled, with covariances that are arguments. `cov` is a matrix or rows of arrays; means are structural."""
     rows = [[jnp.asarray(x) for x in row] for row in cov]
     return jax.jit(lambda c: expect(product, mean, lambda i, j: c[i][j], strategy))(rows)
@@ -59,8 +61,8 @@ def expectation_2d(f, g, a: float, b: float, c: float, m: float = 0.0, n: float 
     def inner(x: float) -> float:
         places = sorted(y for y in ((k - n - r * x) / t for k in cut) if -9 < y < 9)
         edges = [-9.0, *places, 9.0]
-        return sum(integrate.quad(lambda y: g(n + r * x + t * y) * phi(y), lo, hi, epsabs=1e-13, limit=200)[0] for lo, hi in zip(edges, edges[1:]))
+        return sum(integrate.quad(lambda y: g(n + r * x + t * y) * phi(y), lo, hi, epsabs=1e-13, limit=200)[0] for lo, hi in pairwise(edges))
 
     places = sorted(x for x in ((k - m) / s for k in cut) if -9 < x < 9)
     edges = [-9.0, *places, 9.0]
-    return sum(integrate.quad(lambda x: f(m + s * x) * phi(x) * inner(x), lo, hi, epsabs=1e-12, limit=200)[0] for lo, hi in zip(edges, edges[1:]))
+    return sum(integrate.quad(lambda x: f(m + s * x) * phi(x) * inner(x), lo, hi, epsabs=1e-12, limit=200)[0] for lo, hi in pairwise(edges))

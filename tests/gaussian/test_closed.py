@@ -15,15 +15,11 @@ CENTRED = [0.0, 0.0]
 
 
 def both(product, mean, cov, strategy=QUADRATURE) -> tuple[Estimate, Estimate]:
-    return jitted(product, cov, mean=mean), jitted(product, cov, strategy, mean)
+    return expect(product, mean, covariance(*cov)), jitted(product, cov, strategy, mean)
 
 
 # T1 of the notes (Tensor Programs II, Facts E.2-3), variances 1, covariance 1/2.
-T1 = {
-    "relu": (fn("relu"), 0.304498890522),
-    "step": (fn("step"), 1 / 3),
-    "erf": (fn("erf"), 0.216346895939),
-}
+T1 = {"relu": (fn("relu"), 0.304498890522), "step": (fn("step"), 1 / 3), "erf": (fn("erf"), 0.216346895939)}
 
 
 @pytest.mark.parametrize("name", T1)
@@ -52,7 +48,7 @@ def test_pairs_against_adaptive_integration(f: str, g: str) -> None:
     assert found.value == pytest.approx(reference, abs=1e-9)  # what the adaptive integration reaches
 
 
-@pytest.mark.parametrize(("j", "k"), itertools.combinations_with_replacement(range(5), 2))
+@pytest.mark.parametrize(("j", "k"), itertools.combinations_with_replacement(range(4), 2))
 def test_ramps(j: int, k: int) -> None:
     product = [Factor(fn("ramp", j), 0, -2.0), Factor(fn("ramp", k), 1, 0.5)]
     closed, numeric = both(product, CENTRED, gram(1.3, 0.7, jnp.array([0.8, -0.8, 0.1])))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tensorprog.gaussian import Factor, Power, Strategy, expect
+from tensorprog.gaussian import Factor, Strategy, expect
 from tensorprog.language.nonlin import fn
 from tests.gaussian.reference import QUADRATURE, SERIES, gram, jitted, pair
 
@@ -24,8 +24,17 @@ DIAGONAL = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", DIAGONAL)
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        *((name, "closed") for name in DIAGONAL),
+        ("relu", "quadrature"),
+        ("sign", "quadrature"),
+        ("erf", "quadrature"),
+        ("erf", "series"),
+        ("sin", "series"),
+    ],
+)
 def test_equal_and_opposite_inputs(name: str, way: str) -> None:
     f = fn(name)
     product = [Factor(f, 0), Factor(f, 1)]
@@ -36,9 +45,20 @@ def test_equal_and_opposite_inputs(name: str, way: str) -> None:
     np.testing.assert_allclose(found, np.repeat([equal, opposite], 5), rtol=2e-14, atol=2e-14)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("name", "at_zero"), [("relu", 0.0), ("step", 0.0), ("sign", 0.0), ("cos", 1.0), ("sigmoid", 0.5), ("gelu", 0.0)])
-def test_zero_inputs(name: str, at_zero: float, way: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "way", "at_zero"),
+    [
+        ("relu", "closed", 0.0),
+        ("step", "closed", 0.0),
+        ("sign", "closed", 0.0),
+        ("cos", "closed", 1.0),
+        ("gelu", "closed", 0.0),
+        ("step", "quadrature", 0.0),
+        ("sigmoid", "quadrature", 0.5),
+        ("sigmoid", "series", 0.5),
+    ],
+)
+def test_zero_inputs(name: str, way: str, at_zero: float) -> None:
     f = fn(name)
     one = jitted([Factor(f, 0)], [[1.7]], WAYS[way]).value.item()
     a, b = jnp.array([0.0, 1.7, 0.0]), jnp.array([0.0, 0.0, 1.7])
@@ -74,11 +94,9 @@ def test_extreme_variances(scale: float) -> None:
     np.testing.assert_allclose(erf, expected, rtol=1e-12)
 
 
-def derivative_cases() -> list[tuple[str, str]]:
-    return [(name, way) for name in ("relu", "erf", "gelu", "sin", "tanh", "abs") for way in WAYS if not (name == "tanh" and way == "closed")]
-
-
-@pytest.mark.parametrize(("name", "way"), derivative_cases())
+@pytest.mark.parametrize(
+    ("name", "way"), [("relu", "closed"), ("gelu", "closed"), ("abs", "quadrature"), ("tanh", "quadrature"), ("tanh", "series"), ("sin", "series")]
+)
 def test_derivatives(name: str, way: str) -> None:
     """Price's theorem: d/dc E f(u) f(v) = E f'(u) f'(v); d/da = E f''(u) f(v) / 2, here by finite differences."""
     f = fn(name)
@@ -87,15 +105,12 @@ def test_derivatives(name: str, way: str) -> None:
         return expect([Factor(f, 0), Factor(f, 1)], CENTRED, pair(a, b, c), WAYS[way]).value
 
     at, h = jnp.array([1.3, 0.7, 0.4]), 1e-5
-    gradient = jax.jit(jax.jacfwd(lambda x: kernel(*x)))(at)
-    backward = jax.jit(jax.grad(lambda x: kernel(*x)))(at)
+    gradient = jax.jit(jax.grad(lambda x: kernel(*x)))(at)
     up, down = jnp.split(jax.jit(kernel)(*(at[:, None] + h * jnp.concatenate([jnp.eye(3), -jnp.eye(3)], 1))), 2)
     np.testing.assert_allclose(gradient, (up - down) / (2 * h), atol=1e-8)  # h^2 and rounding / h
-    np.testing.assert_allclose(backward, gradient, rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("way", ["closed", "quadrature"])
-@pytest.mark.parametrize("name", ["relu", "erf", "step", "gelu"])
+@pytest.mark.parametrize(("name", "way"), [("relu", "closed"), ("erf", "closed"), ("step", "closed"), ("step", "quadrature"), ("tanh", "series")])
 def test_derivatives_are_finite_at_degenerate_points(name: str, way: str) -> None:
     f = fn(name)
     points = jnp.array([(1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0 + 2e-16)]).T
@@ -112,12 +127,11 @@ def test_derivative_in_the_covariance_on_the_diagonal(name: str, slope: str) -> 
 
 def test_a_jump_moves_with_the_mean() -> None:
     """d/dm P(u > 0) is the density: it comes from the edge of a panel alone."""
-    found = jax.grad(lambda m: expect([Factor(fn("step"), 0)], [m], pair(1.0, 1.0, 0.0), QUADRATURE).value)(0.3)
+    found = jax.jit(jax.grad(lambda m: expect([Factor(fn("step"), 0)], [m], pair(1.0, 1.0, 0.0), QUADRATURE).value))(0.3)
     assert found == pytest.approx(np.exp(-0.045) / np.sqrt(2 * np.pi), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["relu", "erf", "tanh", "step"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "way"), [("relu", "closed"), ("step", "closed"), ("erf", "closed"), ("relu", "quadrature"), ("tanh", "series")])
 def test_single_precision(name: str, way: str) -> None:
     f = fn(name)
     single = [jnp.float32(x) for x in (1.3, 1.3, 1.3)]
@@ -128,7 +142,7 @@ def test_single_precision(name: str, way: str) -> None:
     assert found == pytest.approx(float(exact), rel=5e-6)
 
 
-@pytest.mark.parametrize("c", [0.3, 1.0, -1.0])
+@pytest.mark.parametrize("c", [0.3, -1.0])
 def test_three_dimensions_with_duplicates(c: float) -> None:
     """u_1 = +-u_0: the third variable keeps its correlation with both."""
     rows = ((1.0, c, 0.5), (c, 1.0, 0.5 * c), (0.5, 0.5 * c, 1.0))
@@ -143,13 +157,3 @@ def test_three_dimensions_with_duplicates(c: float) -> None:
     else:
         sampled = jitted(product, rows, Strategy(max_dimension=0))
         assert abs(found.value - sampled.value) < 4 * sampled.error
-
-
-def test_powers_beside_functions_cost_no_dimension() -> None:
-    """E u_1 u_2 tanh(u_0): six coordinates of which one is in a function is one dimension. Stein: E u tanh(v) = c E tanh'(v)."""
-    found = expect([Power(1, 1), Factor(fn("tanh"), 0)], CENTRED, pair(1.3, 0.7, 0.4), Strategy(max_dimension=1))
-    x = np.linspace(-12, 12, 4001)
-    w = np.exp(-0.5 * x * x)
-    slope = ((1 - np.tanh(np.sqrt(1.3) * x) ** 2) * w).sum() / w.sum()
-    assert found.method == "quadrature" or found.method == "series"
-    assert found.value == pytest.approx(0.4 * slope, rel=1e-12)
