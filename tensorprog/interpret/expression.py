@@ -72,7 +72,7 @@ def _value(
             return jnp.full((1,) * trailing, value), ()
         case Tensor(own, shape, entries):
             target = tuple(sorted(own))
-            a = jnp.array(entries).reshape(shape).transpose([own.index(name) for name in target])
+            a = jnp.array(entries, jnp.result_type(1.0, *values.values())).reshape(shape).transpose([own.index(name) for name in target])
             return (a[..., None] if trailing else a), target
         case Add(terms):
             parts, target = together(terms)

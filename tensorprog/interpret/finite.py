@@ -113,7 +113,7 @@ def widths(program: Program, n: int) -> dict[str, int]:
 
 
 def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars: Mapping[str, ArrayLike] | None = None) -> dict[str, Array]:
-    """The array of every variable of the program, in the layout of `interpret/expression.py`.
+    """The array of every variable of the program, in the layout of `interpret/expression.py`, computed in the precision of the tensors.
 
     Args:
         params: a unit-variance array for every tensor (see the table above), e.g. from `sample`.
@@ -124,8 +124,9 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
     Raises:
         InvalidProgram: an input, a tensor or a scalar is missing, has a wrong shape, or an input is not finite.
     """
-    size = widths(program, n)
-    values = _initial(program, params, inputs_of(program, inputs), size) | _scalars(program, n, scalars or {})
+    size, dtype = widths(program, n), jnp.result_type(float if not params else jnp.result_type(*params.values()))
+    data = {name: xi.astype(dtype) for name, xi in inputs_of(program, inputs).items()}
+    values = _initial(program, params, data, size) | {c: a.astype(dtype) for c, a in _scalars(program, n, scalars or {}).items()}
     vectors = {name for name, width in program.width_of.items() if width is not None}
     for i in program.body:
         match i:

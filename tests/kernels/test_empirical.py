@@ -53,9 +53,8 @@ def test_structured_products_are_the_jacobian(name: str) -> None:
     same(found, wanted)
 
 
-@pytest.mark.parametrize("build", [vector_outputs, conv])
-def test_trace_and_first_are_blocks_of_the_full_kernel(build) -> None:
-    network = build()
+def test_trace_and_first_are_blocks_of_the_full_kernel() -> None:
+    network = vector_outputs()
     params = sample(network, jax.random.key(2), WIDTH, D["x"])
     x = data(network, 3, 2)
     full, trace, first = (empirical_kernels(network, params, WIDTH, x, outputs=o) for o in ("full", "trace", "first"))
@@ -65,34 +64,43 @@ def test_trace_and_first_are_blocks_of_the_full_kernel(build) -> None:
     assert np.abs(full.ntk[:, :, 0, 1]).max() > 0.0  # at finite width the outputs are coupled
 
 
-@pytest.mark.parametrize("name", ["conv", "positions", "attention"])
-def test_both_orders_of_contraction_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = NETWORKS[name]()
-    params = sample(network, jax.random.key(3), WIDTH, D["x"])
-    x, scalars = data(network, 3, 3), open_scalars(network)
-    chosen = empirical_kernels(network, params, WIDTH, x, scalars=scalars)
-    by_pairs = products._by_pairs
-    monkeypatch.setattr(products, "_by_pairs", None)
-    monkeypatch.setattr(products, "BUDGET", 1)  # and slabs of a single row
-    monkeypatch.setattr(products, "_prefers_pairs", lambda *shape: False)
-    gradients = empirical_kernels(network, params, WIDTH, x, scalars=scalars, tile=10)
-    monkeypatch.setattr(products, "_by_pairs", by_pairs)
-    monkeypatch.setattr(products, "_prefers_pairs", lambda *shape: True)
-    pairs = empirical_kernels(network, params, WIDTH, x, scalars=scalars, tile=10)
-    same(gradients, chosen)
-    same(pairs, chosen)
+@pytest.mark.parametrize("shape", [(3, 2), (1, 2), (3, 1)])
+def test_both_orders_of_contraction_agree(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By pairs of positions, by gradients, by gradients a row at a time (rows that do not divide into slabs: the last is padded)."""
+    rng = np.random.default_rng(8)
+    positions, outputs = shape
+    l, l2 = (jnp.asarray(rng.standard_normal((points, outputs, positions, 5))) for points in (4, 2))
+    r, r2 = (jnp.asarray(rng.standard_normal((points, 1, positions, 3))) for points in (4, 2))
+    gradient, gradient2 = (np.einsum("aosi,asj->aoij", a, b[:, 0]) for a, b in ((l, r), (l2, r2)))
+    wanted = np.einsum("aoij,bpij->abop", gradient, gradient2)
+    for pairs, budget in ((True, 2**20), (False, 2**20), (False, 1), (False, 4 * 6 * outputs * 3 * 2)):
+        monkeypatch.setattr(products, "_prefers_pairs", lambda *_, pairs=pairs: pairs)
+        monkeypatch.setattr(products, "BUDGET", budget)
+        np.testing.assert_allclose(products.inner_products(l, r, l2, r2), wanted, rtol=1e-12)
 
 
-@pytest.mark.parametrize("outputs", ["trace", "full"])
-def test_tiles_are_parts_of_the_whole(outputs: str) -> None:
+def test_positions_decide_the_order() -> None:
+    assert products._prefers_pairs(100, 100, 1, 1024, 1024)
+    assert products._prefers_pairs(100, 100, 20, 1024, 1024)
+    assert not products._prefers_pairs(100, 100, 196, 64, 64)
+
+
+@pytest.mark.parametrize(("build", "outputs"), [(vector_outputs, "full"), (NETWORKS["attention"], "trace")])
+def test_tiles_are_parts_of_the_whole(build, outputs: str) -> None:
     """Also the mirrored ones, with the last tile smaller."""
-    network = conv()
-    params = sample(network, jax.random.key(4), WIDTH, D["x"])
-    x = data(network, 5, 4)
+    network = build()
+    params, x = sample(network, jax.random.key(4), WIDTH, D["x"]), data(network, 3, 4)
     same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), empirical_kernels(network, params, WIDTH, x, outputs=outputs))
-    flat = NETWORKS["attention"]()
-    params, x = sample(flat, jax.random.key(4), WIDTH, D["x"]), data(flat, 3, 5)
-    same(empirical_kernels(flat, params, WIDTH, x, tile=2), empirical_kernels(flat, params, WIDTH, x))
+
+
+def test_kernels_have_the_precision_of_the_tensors() -> None:
+    network = vector_outputs()
+    params = sample(network, jax.random.key(4), WIDTH, D["x"], dtype=jnp.float32)
+    x = data(network, 2, 4)
+    k = empirical_kernels(network, params, WIDTH, x)
+    assert k.ntk.dtype == k.nngp.dtype == jnp.float32
+    exact = empirical_kernels(network, {name: a.astype(float) for name, a in params.items()}, WIDTH, x)
+    np.testing.assert_allclose(k.ntk, exact.ntk, rtol=1e-4)  # a few hundred operations of relative error 6e-8
 
 
 def test_kernels_under_jit_and_vmap_over_seeds() -> None:

@@ -24,9 +24,10 @@ def by_hand(network: Network, params, rates, batches, momentum, loss):
     """SGD in a Python loop on the unit tensors; yields f on the training points before every step and after the last."""
     q = jax.tree.map(jnp.zeros_like, params)
     of = unit_rates(network, WIDTH)
+    gradient = jax.jit(jax.grad(lambda p, x, y: sum(loss(f, t) for f, t in zip(apply(network, p, WIDTH, x), y, strict=True))))
     yield apply(network, params, WIDTH, X)
     for eta, b in zip(rates, batches, strict=True):
-        g = jax.grad(lambda p, b=b: sum(loss(f, y) for f, y in zip(apply(network, p, WIDTH, X[b]), Y[b], strict=True)))(params)
+        g = gradient(params, X[b], Y[b])
         q = {name: momentum * q[name] + g[name] for name in params}
         params = {name: params[name] - eta * of[name] * q[name] for name in params}
         yield apply(network, params, WIDTH, X)
