@@ -7,12 +7,16 @@ from math import hypot
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from architectures import ZOO
 from examples.figures.figures import figures, perceptron
 from tensorprog.interpret.diagram import Diagram, draw
 from tensorprog.interpret.diagram.marks import Box, Disc, Mark, Stroke, Text, extent
 from tensorprog.interpret.diagram.routes import point_on
+from tensorprog.language.program import Network
+from tensorprog.testing.strategies import networks
 
 SVG = "{http://www.w3.org/2000/svg}"
 DRAWN = figures() | {
@@ -22,6 +26,7 @@ DRAWN = figures() | {
     "lstm": draw(ZOO["lstm"](), legend=True),
     "convolutions": draw(ZOO["cnn1d"](), unfold=True),
 }
+SOLID = frozenset({"G", "X", "scalar", "gate", "name", "axes", "matrix", "title"})
 ROUNDING = 0.02  # coordinates are written with two decimals
 
 
@@ -205,7 +210,7 @@ def overlap(a: Box, b: Box) -> bool:
 @pytest.mark.parametrize("name", DRAWN)
 def test_nothing_overlaps(name: str) -> None:
     marks = DRAWN[name].scene.marks
-    solid = [m for m in marks if m.role in ("G", "X", "scalar", "gate", "name", "axes", "matrix", "title")]
+    solid = [m for m in marks if m.role in SOLID]
     for a, b in combinations(solid, 2):
         assert not overlap(extent(a), extent(b)), f"{describe(a)} and {describe(b)}"
 
@@ -228,3 +233,11 @@ def test_edges_keep_off_names_and_foreign_nodes(name: str) -> None:
 
 def describe(mark: Mark) -> str:
     return f"{mark.role} {mark.source if isinstance(mark, Text) else dict(mark.data)}"
+
+
+@given(networks(), st.booleans(), st.booleans())
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+def test_any_network_can_be_drawn_without_overlaps(network: Network, backward: bool, unfold: bool) -> None:
+    scene = draw(network, backward=backward, unfold=unfold).scene
+    solid = [m for m in scene.marks if m.role in SOLID]
+    assert not [(describe(a), describe(b)) for a, b in combinations(solid, 2) if overlap(extent(a), extent(b))]

@@ -44,3 +44,8 @@ def channel(detours: Mapping[Link, Detour], row: Mapping[str, int], upper: int) 
         if (row[link.target] == upper + 1 and detour.from_above) or (row[link.target] == upper and not detour.from_above)
     ]
     return LANE_AIR + LANE_FIRST + LANE_STEP * max(lanes, default=0)
+
+
+def turn_room(edges: int) -> float:
+    """The width that edges take which turn into gates of one column."""
+    return HOOK + HOOK_STEP * (edges - 1) + LANE_FIRST

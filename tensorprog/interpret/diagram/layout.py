@@ -10,10 +10,11 @@ Edges longer than one column pass through bends that keep room for them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from tensorprog.interpret.diagram.detours import channel, plan
+from tensorprog.interpret.diagram.detours import channel, plan, turn_room
 from tensorprog.interpret.diagram.glyphs import CIRCLE, LABEL_SIZE, NOTE_SIZE, THICKNESS, long_side, outline
 from tensorprog.interpret.diagram.heights import BEND, BENDS, MATRIX_ROOM, NODE_GAP, Chain, Ports, heights
 from tensorprog.interpret.diagram.names import roman
@@ -44,10 +45,12 @@ def place(graph: Graph) -> Placed:
         ports |= own_ports
         low = min((y - room.get(i, BEND).down for i, y in found.items()), default=0.0)
         sizes.append((low, max((y + room.get(i, BEND).up for i, y in found.items()), default=0.0)))
-    columns = _columns(graph, chains, rank, depth, room)
-    x = {item: columns[c].centre for item, c in rank.items()}
+    between = [link for link in links if link not in chains]
     ahead = lambda item: -1.0 if graph.rows[row[item]].leftward else 1.0  # noqa: E731
-    detours = plan([link for link in links if link not in chains], row, x, ports, ahead)
+    turns = Counter((rank[link.target] - (ahead(link.target) > 0), row[link.target], row[link.source] < row[link.target]) for link in between)
+    columns = _columns(graph, chains, rank, depth, room, {gap: turn_room(count) for (gap, _, _), count in sorted(turns.items(), key=lambda t: t[1])})
+    x = {item: columns[c].centre for item, c in rank.items()}
+    detours = plan(between, row, x, ports, ahead)
     spans = _spans(sizes, [channel(detours, row, r) for r in range(len(sizes) - 1)])
     lift = [top - high for (_, top), (_, high) in zip(spans, sizes, strict=True)]
     at = {item: (x[item], depth[item] + lift[row[item]]) for item in row}
@@ -128,11 +131,12 @@ def _chain(link: Link, rank: Mapping[str, int]) -> Chain:
 
 
 def _columns(
-    graph: Graph, chains: Mapping[Link, Chain], rank: Mapping[str, int], across: Mapping[str, float], room: Mapping[str, Room]
+    graph: Graph, chains: Mapping[Link, Chain], rank: Mapping[str, int], across: Mapping[str, float], room: Mapping[str, Room],
+    turning: Mapping[int, float],
 ) -> list[Column]:
-    """The columns: wide enough for their items, apart enough for the edges and the matrices' names."""
+    """The columns: wide enough for their items, apart enough for the edges, for those that turn between them, and for the matrices' names."""
     count = max(rank.values(), default=0) + 1
-    gaps = [SOLID_GAP] * count
+    gaps = [max(SOLID_GAP, turning.get(k, 0.0)) for k in range(count)]
     name = {(p.source, p.target): outline(p.label).width + DASHED_AIR for p in graph.products}
     for link, chain in chains.items():
         for (a, ca), (b, cb) in pairwise(chain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2s
 from typing import assert_never
 from xml.sax.saxutils import escape, quoteattr
 
@@ -19,7 +20,7 @@ def to_svg(scene: Scene) -> str:
     formulas: dict[Outline, str] = {}
     for mark in scene.marks:
         if isinstance(mark, Text):
-            formulas.setdefault(mark.letters, f"t{len(formulas)}")
+            formulas.setdefault(mark.letters, _id(mark.letters))
     body = [_mark(mark, formulas) for mark in scene.marks]
     defs = [f'<path id="{name}" d="{_d(letters.segments)}"/>' for letters, name in formulas.items()]
     return "\n".join([
@@ -30,6 +31,11 @@ def to_svg(scene: Scene) -> str:
         f'<rect x="{_n(left)}" y="{_n(-top)}" width="{_n(width)}" height="{_n(height)}" fill="#FFFFFF"/>',
         *body, "</svg>", "",
     ])
+
+
+def _id(letters: Outline) -> str:
+    """An identifier that says what the letters look like: drawings on one page may share it without harm."""
+    return "m" + blake2s(_d(letters.segments).encode(), digest_size=6).hexdigest()
 
 
 def _mark(mark: Mark, formulas: dict[Outline, str]) -> str:
