@@ -1,4 +1,4 @@
-"""Docstrings are plain text with mathematics, and Sphinx reads reStructuredText: stars and bars become letters, tables and displays stay what they are."""
+"""Docstrings are plain text with mathematics, Sphinx reads reST: stars and bars become letters, tables and displays stay what they are."""
 
 from __future__ import annotations
 

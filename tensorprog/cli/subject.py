@@ -125,7 +125,7 @@ def spelled(kind: Any) -> str:
 
 
 def _convert(what: str, value: str, kind: Any, separator: str = ",") -> Any:
-    """`value` as `kind`: a number, true or false, one of some words, a nonlinearity by name, several of these (`1,2,3`; pairs `0:1,1:2`), or the first
+    """`value` as `kind`: a number, true or false, a nonlinearity by name, several of these (`1,2,3`; pairs `0:1,1:2`), or the first
     of a union that fits.
     """
     origin, members = get_origin(kind), get_args(kind)

@@ -87,7 +87,7 @@ def _convergence(c: Chapter, s: Study) -> list[Block]:
     )
     return [
         Text(
-            f"Kernels of {s.seeds} sampled networks at each width on {len(c.task.x_probe)} images, against the limit: relative error in the Frobenius "
+            f"Kernels of {s.seeds} sampled networks at each width on {len(c.task.x_probe)} images, against the limit: relative error in Frobenius "
             "norm, root-mean-square over networks. The theory says that fluctuations fall like n^(-1/2), a slope of -1/2."
         ),
         Facts(facts),

@@ -9,6 +9,7 @@ import numpy as np
 import tensorprog as tp
 from architectures import ZOO
 
+QUOTES = '"""'
 LISTING = "program p\nwidth n\nmatrix W : n x n\nvector a : n ~ N(0, 1)\n"
 NAMES = {"tp": tp, "np": np, "mlp": ZOO["mlp"], "net": ZOO["mlp"](), "X": np.linspace(-1.0, 1.0, 15).reshape(3, 5)}
 
@@ -29,9 +30,9 @@ def run(code: str) -> None:
 
 
 def read(*lines: str) -> str:
-    """The code that checks a program of these lines."""
-    source = LISTING + "\n".join(lines) + "\n"
-    return f"tp.check(tp.parse({source!r})).raise_if_invalid()"
+    """The code that checks a program of these lines, under the head LISTING."""
+    source = LISTING + "\n".join(lines)
+    return f"tp.check(tp.parse({QUOTES}{source}\n{QUOTES})).raise_if_invalid()"
 
 
 def invalid(what: str, code: str, says: str) -> BadInput:
