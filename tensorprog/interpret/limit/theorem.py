@@ -23,6 +23,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
 from tensorprog.language.expr import Expr, Ref, axes_of, mul
 from tensorprog.language.program import Program
+from tensorprog.transform.quotient import at_limit
 
 Fetch = Callable[[Hashable], Array]
 EXACT = frozenset({"closed form", "polynomial"})
@@ -171,4 +172,4 @@ def limit(
         InvalidProgram: data that do not fit, or a scalar without a value.
         OutsideTheory: an expectation that does not exist.
     """
-    return Limit(program, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit)
+    return Limit(at_limit(program, scalars or ()), data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit)

@@ -21,6 +21,7 @@ from tensorprog.interpret.particles.given import check_functions, check_name, ch
 from tensorprog.interpret.particles.roots import Normals, Reals, initial_forms
 from tensorprog.language.expr import Expr
 from tensorprog.language.program import Network, Program
+from tensorprog.transform.quotient import at_limit
 
 MEMORY = 2**30  # bytes of samples held at a time
 
@@ -106,7 +107,7 @@ def particles(
         InvalidProgram: inputs, scalars or sizes that do not fit the program; an indefinite covariance.
         OutsideTheory: a delta, or with dots="derivative" any function that jumps: samples do not see derivatives there.
     """
-    p = program.program if isinstance(program, Network) else program
+    p = at_limit(program.program if isinstance(program, Network) else program, scalars or ())
     check_functions(p, differentiated=dots == "derivative")
     data = read_inputs(p, inputs)
     dims = members(p, data)
