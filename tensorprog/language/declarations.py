@@ -102,11 +102,8 @@ def _vector(v: InitVector, scope: Scope) -> Iterator[Said]:
                 yield "init", f"{v.name} embeds {data}, one vector a position, and {data} has {has}", f"Give {v.name} the axes of {data}"
             if matrix in scope.matrices or matrix in scope.variables:
                 yield "name", f"{matrix} is defined twice", "Rename one of the two; an embedding matrix has a name of its own"
-            width, scale = scope.embeddings.setdefault(matrix, (v.width, sigma))
-            if width != v.width:
+            if (width := scope.embeddings.setdefault(matrix, v.width)) != v.width:
                 yield "width", f"{matrix} has rows of width {width} and of width {v.width}", "Use two embedding matrices"
-            if scale != sigma:
-                yield "init", f"{matrix} has sigma {scale:g} and sigma {sigma:g}", "Give it one sigma, and scale what it embeds in a Nonlin"
         case _:
             assert_never(v.law)
     yield from free(v.name, scope)

@@ -53,7 +53,7 @@ class Scope:
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     inputs: dict[str, Axes] = field(default_factory=dict[str, Axes])
     matrices: dict[str, Matrix] = field(default_factory=dict[str, Matrix])
-    embeddings: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])  # matrix -> width of its rows, sigma
+    embeddings: dict[str, str] = field(default_factory=dict[str, str])  # matrix -> the width of its rows
     variables: dict[str, Type] = field(default_factory=dict[str, Type])
     initial: dict[str, InitVector] = field(default_factory=dict[str, InitVector])
     correlated: set[frozenset[str]] = field(default_factory=set[frozenset[str]])  # pairs whose covariance is given

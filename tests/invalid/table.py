@@ -141,11 +141,6 @@ BODIES: dict[str, tuple[str, str]] = {
         "vector k : n = U xi",
         "line 13: vector k : n = U xi: [init] k embeds xi, one vector a position, and xi has token. Give k the axes of xi.",
     ),
-    "init: sigma of an embedding": (
-        "vector k : n over token = U xi, sigma 2",
-        "line 13: vector k : n over token = U xi, sigma 2: [init] U has sigma 1 and sigma 2. "
-        "Give it one sigma, and scale what it embeds in a Nonlin.",
-    ),
     "init: input": ("vector k : n = U eta", "line 13: vector k : n = U eta: [name] there is no input called eta. Define it above, or use xi."),
     "covariance: indefinite": (
         "vector k : n ~ N(0, 1)\ncovariance v, k = (2)",

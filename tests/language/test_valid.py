@@ -92,6 +92,12 @@ def test_a_difference_quotient_stays_bounded(quotient: str) -> None:
     assert check(program(f"x := {quotient}", "scalar theta = n^-0.5")).ok
 
 
+def test_one_embedding_may_be_read_at_two_scales() -> None:
+    """U has unit entries; sigma belongs to the vector that it makes."""
+    p = parse("program p\nwidth n\ninput xi\nvector a : n = U xi\nvector b : n = U xi, sigma 2\nreturn a")
+    assert check(p).ok
+
+
 def test_duplicates_of_a_product_pass() -> None:
     """Cov(Wx, Wx) is singular, and fine."""
     assert not _warned("x := W v\ny := W v\nz := x - y")
