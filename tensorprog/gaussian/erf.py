@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import erf
@@ -12,11 +13,13 @@ from tensorprog.gaussian.law import root
 from tensorprog.gaussian.problem import Scalars
 
 
+@jax.jit
 def single(m: Scalars, a: Scalars) -> Array:
     """E erf(u) = erf(m / sqrt(1 + 2a)), u ~ N(m, a)."""
     return erf(m / jnp.sqrt(1 + 2 * jnp.asarray(a)))
 
 
+@jax.jit
 def pair(a: Scalars, b: Scalars, c: Scalars) -> Array:
     """E erf(u) erf(v) = (2/pi) asin(2c / sqrt((1 + 2a)(1 + 2b))) for zero means.
 

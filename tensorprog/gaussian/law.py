@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import pi, sqrt
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -43,17 +44,20 @@ def times(x: Scalars, y: Scalars) -> Scalars:
     return 0.0 if is_zero(x) or is_zero(y) else x * y
 
 
+@jax.jit
 def root(x: Scalars) -> Array:
     """sqrt(max(x, 0)) with derivative 0 where x <= 0."""
     x = jnp.asarray(x)
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
 
 
+@jax.jit
 def ratio(x: Scalars, y: Array) -> Array:
     """x / y, and 0 (also in the derivative) where y = 0."""
     return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y))
 
 
+@jax.jit
 def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
     """(rho, 1 - rho^2) of variances a, b and covariance c.
 

@@ -5,9 +5,10 @@ At variance 0 a function has its value at the mean: r_0(0) = 0.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from math import gamma, pi, sqrt
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import ndtr
@@ -46,6 +47,7 @@ def single(k: int, m: Scalars, a: Scalars) -> Array:
     return value
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
     """E r_j(u) r_k(v), zero means, variances a, b, covariance c; j, k >= -1.
 
@@ -71,6 +73,7 @@ def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
     return jnp.where(rest > 0, value, jnp.nan) if {j, k} == {-1, 0} else value
 
 
+@jax.jit
 def orthant(variances: tuple[Scalars, Scalars, Scalars], covariances: tuple[Scalars, Scalars, Scalars]) -> Array:
     """P(u, v, w > 0) for zero means = (2 pi - sum of the three angles) / (4 pi); covariances of (u, v), (u, w), (v, w)."""
     a, b, d = variances
