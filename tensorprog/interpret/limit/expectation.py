@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
@@ -130,7 +131,7 @@ class Expectations:
         pins = [k for k, u in enumerate(uses) if is_delta(u)]
         if pins and (linear or len(uses) > 2):
             return self._condition(uses[pins[0]], (*uses[: pins[0]], *uses[pins[0] + 1 :]), keep)
-        if linear and not any(_is_bell(u) or _jumps(u) for u in uses):
+        if linear and not any(_keeps_linear(u) for u in uses):
             return self._stein(uses[linear[0]], (*uses[: linear[0]], *uses[linear[0] + 1 :]), keep)
         return self._problem(uses)
 
@@ -219,11 +220,29 @@ class Expectations:
         return self.s.total(terms)
 
 
-def _is_bell(use: Use) -> bool:
-    """e^{-u^2}: its derivative brings a linear factor back, so it goes into the Gaussian law instead (`gaussian.expect`)."""
-    return isinstance(use.factor, Atom) and use.factor.fn.name == "gaussian"
+def _keeps_linear(use: Use) -> bool:
+    """Whether Stein's lemma on a linear factor beside this one may not end, or has no value: then the linear factor stays in the Gaussian problem.
+
+    The derivative of e^{-u^2} brings a linear factor back, and so does that of a composite whose arguments are products with a linear factor; that of a
+    step of a variable that is no linear form is no function.
+    """
+    match use.factor:
+        case Atom():
+            return use.factor.fn.name == "gaussian"
+        case Composite():
+            return use.factor.fn.growth >= Growth.POLYNOMIAL or any(_multiplies_linear(p) for p in use.factor.args)
+        case Lin() | Closed():
+            return False
+        case _:
+            assert_never(use.factor)
 
 
-def _jumps(use: Use) -> bool:
-    """A step of a variable that is no linear form: its derivative has no value here, so the linear factor stays (it is sampled)."""
-    return isinstance(use.factor, Composite) and use.factor.fn.growth >= Growth.POLYNOMIAL
+def _multiplies_linear(p: Poly) -> bool:
+    """A term of p has a linear factor (open or in a closed sum) beside another factor, or reads a composite of which that is true."""
+    return any(any(_keeps_linear(u) for u in t.uses) or (len(t.uses) > 1 and any(_has_linear(u) for u in t.uses)) for t in p.terms)
+
+
+def _has_linear(use: Use) -> bool:
+    if isinstance(use.factor, Closed):
+        return any(_has_linear(u) for t in use.factor.poly.terms for u in t.uses)
+    return isinstance(use.factor, Lin)
