@@ -10,8 +10,13 @@ import tensorprog as tp
 
 @tp.network
 def autoencoder(
-    x: tp.Data, nonlinearity: str | tp.Nonlinearity = "erf", ratio: float = 1.0, decode: str | tp.Nonlinearity = "identity", sigma_u: float = 1.0,
-    sigma_w: float = 1.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    nonlinearity: str | tp.Nonlinearity = "erf",
+    ratio: float = 1.0,
+    decode: str | tp.Nonlinearity = "identity",
+    sigma_u: float = 1.0,
+    sigma_w: float = 1.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A tied autoencoder: encode by W, decode by W^T.
 

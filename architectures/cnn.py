@@ -14,8 +14,19 @@ Head = Literal["gap", "flatten", "sum"]
 
 @tp.network(x="pixel")
 def cnn1d(
-    x: tp.Data, pixel: int = 6, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, stride: int = 1, dilation: int = 1,
-    padding: Padding = "same", pool: int = 1, head: Head = "gap", sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    pixel: int = 6,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: Padding = "same",
+    pool: int = 1,
+    head: Head = "gap",
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 1-D CNN of `depth` convolutions.
 
@@ -29,8 +40,19 @@ def cnn1d(
 
 @tp.network(x=("height", "width"))
 def cnn2d(
-    x: tp.Data, height: int = 4, width: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, stride: int = 1,
-    dilation: int = 1, padding: Padding = "same", pool: int = 1, head: Head = "gap", sigma_w: float = 2**0.5, sigma_b: float = 0.0,
+    x: tp.Data,
+    height: int = 4,
+    width: int = 4,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: Padding = "same",
+    pool: int = 1,
+    head: Head = "gap",
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 2-D CNN of `depth` convolutions; options as for `cnn1d`."""
@@ -38,8 +60,19 @@ def cnn2d(
 
 
 def _cnn(
-    x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, kernel: int, stride: int, dilation: int,
-    padding: Padding, pool: int, head: Head, sigma_w: float, sigma_b: float, sigma_v: float,
+    x: tp.Data,
+    axes: tuple[str, ...],
+    depth: int,
+    nonlinearity: str | tp.Nonlinearity,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    padding: Padding,
+    pool: int,
+    head: Head,
+    sigma_w: float,
+    sigma_b: float,
+    sigma_v: float,
 ) -> tp.Output:
     positive(depth=depth, kernel=kernel, stride=stride, dilation=dilation, pool=pool)
     phi = tp.nonlinearity(nonlinearity)

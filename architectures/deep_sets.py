@@ -8,8 +8,14 @@ from architectures.options import biased, positive
 
 @tp.network(x="element")
 def deep_sets(
-    x: tp.Data, element: int = 3, encoder: int = 2, decoder: int = 1, nonlinearity: str | tp.Nonlinearity = "relu",
-    sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    element: int = 3,
+    encoder: int = 2,
+    decoder: int = 1,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """Deep sets: `encoder` layers for every element, the mean over elements, and `decoder` layers for the set."""
     positive(encoder=encoder)

@@ -8,7 +8,12 @@ from architectures.options import biased, positive
 
 @tp.network
 def equilibrium(
-    x: tp.Data, steps: int = 3, nonlinearity: str | tp.Nonlinearity = "erf", sigma_w: float = 0.5, sigma_u: float = 1.0, sigma_b: float = 0.0,
+    x: tp.Data,
+    steps: int = 3,
+    nonlinearity: str | tp.Nonlinearity = "erf",
+    sigma_w: float = 0.5,
+    sigma_u: float = 1.0,
+    sigma_b: float = 0.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
     """The state after `steps` tied steps from 0; with sigma_w small they approach a fixed point."""

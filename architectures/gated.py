@@ -7,8 +7,14 @@ import tensorprog as tp
 
 @tp.network
 def gated(
-    x: tp.Data, depth: int = 1, gate: str | tp.Nonlinearity = "sigmoid", nonlinearity: str | tp.Nonlinearity = "relu", residual: bool = True,
-    sigma_g: float = 1.0, sigma_w: float = 2**0.5, sigma_v: float = 1.0,
+    x: tp.Data,
+    depth: int = 1,
+    gate: str | tp.Nonlinearity = "sigmoid",
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    residual: bool = True,
+    sigma_g: float = 1.0,
+    sigma_w: float = 2**0.5,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A gated network: h <- h + gate(V h) * phi(W h), or without `residual` h <- gate(V h) * phi(W h)."""
     sigma, phi = tp.nonlinearity(gate), tp.nonlinearity(nonlinearity)

@@ -15,8 +15,16 @@ PATH: Graph = ((0, 1), (1, 2), (2, 3))
 
 @tp.network(x="node")
 def gnn(
-    x: tp.Data, node: int = 4, edges: Graph = PATH, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", pool: bool = True,
-    pieces: tuple[int, ...] = (), sigma_w: float = 2**0.5, sigma_b: float = 0.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    node: int = 4,
+    edges: Graph = PATH,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    pool: bool = True,
+    pieces: tuple[int, ...] = (),
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A graph convolutional network on an undirected graph with self-loops.
 

@@ -10,9 +10,7 @@ from architectures.options import biased
 
 
 @tp.network(xs="time")
-def gru(
-    xs: tp.Data, time: int = 2, sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0
-) -> tp.Output:
+def gru(xs: tp.Data, time: int = 2, sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0) -> tp.Output:
     """A GRU over `time` steps, from the state 0, read out at its last state."""
 
     def drive(gate: str, x: tp.Data, state: tp.Value | None) -> tp.Value:

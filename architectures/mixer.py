@@ -13,7 +13,12 @@ import tensorprog as tp
 
 @tp.network(x="token")
 def mixer(
-    x: tp.Data, token: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "gelu", ratio: float = 2.0, sigma_w: float = 1.0,
+    x: tp.Data,
+    token: int = 4,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "gelu",
+    ratio: float = 2.0,
+    sigma_w: float = 1.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
     """A mixer: `depth` blocks of token and channel mixing, then the mean over tokens; `ratio` is the width of the channel MLP over n."""

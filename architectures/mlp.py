@@ -8,8 +8,15 @@ from architectures.options import PerLayer, biased, per_layer
 
 @tp.network
 def mlp(
-    x: tp.Data, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: PerLayer = 2**0.5, sigma_b: PerLayer = 0.0,
-    ratios: tuple[float, ...] = (), sigma_v: float = 1.0, outputs: int = 1, frozen: tuple[str, ...] = (),
+    x: tp.Data,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    sigma_w: PerLayer = 2**0.5,
+    sigma_b: PerLayer = 0.0,
+    ratios: tuple[float, ...] = (),
+    sigma_v: float = 1.0,
+    outputs: int = 1,
+    frozen: tuple[str, ...] = (),
 ) -> tp.Output:
     """An MLP with `depth` hidden layers.
 

@@ -14,8 +14,14 @@ from architectures.options import biased, positive
 
 @tp.network
 def normalized_mlp(
-    x: tp.Data, depth: int = 2, norm: Literal["layer", "rms"] = "layer", nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: float = 2**0.5,
-    sigma_b: float = 0.0, eps: float = 0.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    depth: int = 2,
+    norm: Literal["layer", "rms"] = "layer",
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    eps: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """An MLP with layernorm or RMSnorm, without gain and bias, before every nonlinearity."""
     positive(depth=depth)
@@ -29,7 +35,12 @@ def normalized_mlp(
 
 @tp.network(x="batch")
 def batchnorm_mlp(
-    x: tp.Data, batch: int = 4, depth: int = 1, nonlinearity: str | tp.Nonlinearity = "relu", sigma_w: float = 1.0, eps: float = 0.0,
+    x: tp.Data,
+    batch: int = 4,
+    depth: int = 1,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    sigma_w: float = 1.0,
+    eps: float = 0.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
     """An MLP with batchnorm before every nonlinearity; one output for every element of the batch."""
@@ -43,8 +54,15 @@ def batchnorm_mlp(
 
 @tp.network(x=("batch", "pixel"))
 def batchnorm_cnn(
-    x: tp.Data, batch: int = 3, pixel: int = 3, depth: int = 1, nonlinearity: str | tp.Nonlinearity = "relu", kernel: int = 3, sigma_w: float = 1.0,
-    eps: float = 0.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    batch: int = 3,
+    pixel: int = 3,
+    depth: int = 1,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    kernel: int = 3,
+    sigma_w: float = 1.0,
+    eps: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 1-D CNN with batchnorm over batch and pixels, then global average pooling; one output for every element of the batch."""
     positive(depth=depth, kernel=kernel)

@@ -13,8 +13,16 @@ Order = Literal["pre", "post"]
 
 @tp.network
 def resnet(
-    x: tp.Data, depth: int = 3, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", sigma_w: float = 2**0.5, sigma_b: float = 0.0,
-    scale: float = 1.0, project: bool = False, final: bool = True, sigma_v: float = 1.0,
+    x: tp.Data,
+    depth: int = 3,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    order: Order = "pre",
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    scale: float = 1.0,
+    project: bool = False,
+    final: bool = True,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A fully connected ResNet of `depth` blocks with one weight matrix each.
 
@@ -34,8 +42,16 @@ def resnet(
 
 @tp.network(x="pixel")
 def conv_resnet1d(
-    x: tp.Data, pixel: int = 4, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", kernel: int = 3,
-    sigma_w: float = 2**0.5, sigma_b: float = 0.0, scale: float = 1.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    pixel: int = 4,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    order: Order = "pre",
+    kernel: int = 3,
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    scale: float = 1.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 1-D convolutional ResNet with global average pooling."""
     return _conv_resnet(x, ("pixel",), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
@@ -43,16 +59,33 @@ def conv_resnet1d(
 
 @tp.network(x=("height", "width"))
 def conv_resnet2d(
-    x: tp.Data, height: int = 3, width: int = 3, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "relu", order: Order = "pre", kernel: int = 3,
-    sigma_w: float = 2**0.5, sigma_b: float = 0.0, scale: float = 1.0, sigma_v: float = 1.0,
+    x: tp.Data,
+    height: int = 3,
+    width: int = 3,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    order: Order = "pre",
+    kernel: int = 3,
+    sigma_w: float = 2**0.5,
+    sigma_b: float = 0.0,
+    scale: float = 1.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """A 2-D convolutional ResNet with global average pooling."""
     return _conv_resnet(x, ("height", "width"), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
 
 
 def _conv_resnet(
-    x: tp.Data, axes: tuple[str, ...], depth: int, nonlinearity: str | tp.Nonlinearity, order: Order, kernel: int,
-    sigma_w: float, sigma_b: float, scale: float, sigma_v: float,
+    x: tp.Data,
+    axes: tuple[str, ...],
+    depth: int,
+    nonlinearity: str | tp.Nonlinearity,
+    order: Order,
+    kernel: int,
+    sigma_w: float,
+    sigma_b: float,
+    scale: float,
+    sigma_v: float,
 ) -> tp.Output:
     positive(kernel=kernel)
     phi = tp.nonlinearity(nonlinearity)

@@ -13,8 +13,16 @@ States = Literal["last", "every", "mean"]
 
 @tp.network(xs="time")
 def rnn(
-    xs: tp.Data, time: int = 3, depth: int = 1, nonlinearity: str | tp.Nonlinearity = "erf", bidirectional: bool = False, read: States = "last",
-    sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0,
+    xs: tp.Data,
+    time: int = 3,
+    depth: int = 1,
+    nonlinearity: str | tp.Nonlinearity = "erf",
+    bidirectional: bool = False,
+    read: States = "last",
+    sigma_w: float = 1.0,
+    sigma_u: float = 1.0,
+    sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """An Elman RNN over `time` steps.
 

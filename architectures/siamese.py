@@ -10,8 +10,14 @@ from architectures.options import biased, positive
 
 @tp.network
 def siamese(
-    left: tp.Data, right: tp.Data, depth: int = 2, nonlinearity: str | tp.Nonlinearity = "erf", compare: Literal["difference", "product"] = "product",
-    sigma_w: float = 1.0, sigma_b: float = 0.0, sigma_v: float = 1.0,
+    left: tp.Data,
+    right: tp.Data,
+    depth: int = 2,
+    nonlinearity: str | tp.Nonlinearity = "erf",
+    compare: Literal["difference", "product"] = "product",
+    sigma_w: float = 1.0,
+    sigma_b: float = 0.0,
+    sigma_v: float = 1.0,
 ) -> tp.Output:
     """An MLP body, applied to both inputs with the same weights, and a coordinatewise comparison."""
     positive(depth=depth)

@@ -24,10 +24,28 @@ FORBIDDEN = -1e30  # added to a logit, it makes the weight 0
 
 @tp.network(x="token")
 def transformer(
-    x: tp.Data, token: int = 3, depth: int = 1, heads: int = 1, causal: bool = False, norm: Norm = "layer", order: Order = "pre",
-    qkv: Literal["separate", "tied"] = "separate", nonlinearity: str | tp.Nonlinearity = "relu", gated: bool = False, ratio: float = 4.0,
-    position: Position = "none", read: Head = "mean", outputs: int = 1, sigma_e: float = 1.0, sigma_p: float = 1.0, sigma_qk: float = 1.0,
-    sigma_u: float = 1.0, sigma_o: float = 1.0, sigma_w: float = 2**0.5, sigma_v: float = 1.0, eps: float = 0.0,
+    x: tp.Data,
+    token: int = 3,
+    depth: int = 1,
+    heads: int = 1,
+    causal: bool = False,
+    norm: Norm = "layer",
+    order: Order = "pre",
+    qkv: Literal["separate", "tied"] = "separate",
+    nonlinearity: str | tp.Nonlinearity = "relu",
+    gated: bool = False,
+    ratio: float = 4.0,
+    position: Position = "none",
+    read: Head = "mean",
+    outputs: int = 1,
+    sigma_e: float = 1.0,
+    sigma_p: float = 1.0,
+    sigma_qk: float = 1.0,
+    sigma_u: float = 1.0,
+    sigma_o: float = 1.0,
+    sigma_w: float = 2**0.5,
+    sigma_v: float = 1.0,
+    eps: float = 0.0,
 ) -> tp.Output:
     """A Transformer encoder, or with `causal` a decoder.
 
@@ -59,9 +77,7 @@ def transformer(
 
 
 @tp.network(x="token")
-def ntk4a_transformer(
-    x: tp.Data, token: int = 4, depth: int = 1, sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_v: float = 1.0
-) -> tp.Output:
+def ntk4a_transformer(x: tp.Data, token: int = 4, depth: int = 1, sigma_w: float = 1.0, sigma_u: float = 1.0, sigma_v: float = 1.0) -> tp.Output:
     """The Transformer whose NTK is computed in Yang 2020 (TP II, E.5) and its code NTK4A: keys = queries = values = k.
 
     k = U x, z = LN(k + A k) with A = softmax(k . k / n), x <- LN(z + W2 relu(W1 z)); mean over tokens. Trained in the "sigma" convention.

@@ -87,8 +87,14 @@ class MatrixSymbol:
 
 
 def matrix(
-    name: str, sigma: float = 1.0, *, rows: Width | None = None, cols: Width | None = None,
-    train: bool = True, rate: float = 1.0, convention: Convention = "unit",
+    name: str,
+    sigma: float = 1.0,
+    *,
+    rows: Width | None = None,
+    cols: Width | None = None,
+    train: bool = True,
+    rate: float = 1.0,
+    convention: Convention = "unit",
 ) -> MatrixSymbol:
     """W in R^(rows x cols), entries iid N(0, sigma^2 / cols). The same name is the same matrix (weight sharing).
 
@@ -98,16 +104,29 @@ def matrix(
 
 
 def parameter(
-    name: str, mean: float = 0.0, sigma: float = 1.0, *, width: Width = BASE, axes: Mapping[str, int] | None = None,
-    train: bool = True, rate: float = 1.0, convention: Convention = "unit",
+    name: str,
+    mean: float = 0.0,
+    sigma: float = 1.0,
+    *,
+    width: Width = BASE,
+    axes: Mapping[str, int] | None = None,
+    train: bool = True,
+    rate: float = 1.0,
+    convention: Convention = "unit",
 ) -> Value:
     """A trained vector with iid N(mean, sigma^2) coordinates, one for every position of its `axes` (name -> size); e.g. a layernorm gain."""
     return _initial(name, Gaussian(mean, valid_sigma(name, sigma) ** 2), width, axes, training(train, rate, convention))
 
 
 def bias(
-    name: str, sigma: float = 1.0, *, width: Width = BASE, axes: Mapping[str, int] | None = None,
-    train: bool = True, rate: float = 1.0, convention: Convention = "unit",
+    name: str,
+    sigma: float = 1.0,
+    *,
+    width: Width = BASE,
+    axes: Mapping[str, int] | None = None,
+    train: bool = True,
+    rate: float = 1.0,
+    convention: Convention = "unit",
 ) -> Value:
     """A trained vector with iid N(0, sigma^2) coordinates."""
     return parameter(name, 0.0, sigma, width=width, axes=axes, train=train, rate=rate, convention=convention)

@@ -89,8 +89,13 @@ def sqrt(x: Value) -> Value:
 
 
 def nonlinearity(
-    name: str | Nonlinearity, body: Callable[..., Any] | None = None, *, arity: int = 1, growth: Growth = Growth.PSEUDO_LIPSCHITZ,
-    parity: int = 0, kinks: tuple[float, ...] = (),
+    name: str | Nonlinearity,
+    body: Callable[..., Any] | None = None,
+    *,
+    arity: int = 1,
+    growth: Growth = Growth.PSEUDO_LIPSCHITZ,
+    parity: int = 0,
+    kinks: tuple[float, ...] = (),
 ) -> Nonlinearity:
     """Your own function: any JAX-traceable `body(x1, .., xk)`, applied coordinate by coordinate.
 

@@ -106,8 +106,15 @@ class ReadoutSymbol:
 
 
 def readout(
-    name: str, sigma: float = 1.0, *, outputs: int = 1, axes: str | tuple[str, ...] = (), kind: Kind = "ntk",
-    train: bool = True, rate: float = 1.0, convention: Convention = "unit",
+    name: str,
+    sigma: float = 1.0,
+    *,
+    outputs: int = 1,
+    axes: str | tuple[str, ...] = (),
+    kind: Kind = "ntk",
+    train: bool = True,
+    rate: float = 1.0,
+    convention: Convention = "unit",
 ) -> ReadoutSymbol:
     """A readout vector v with iid N(0, 1) entries: v @ x = sigma v^T x / sqrt(N), for every position of the axes of x that are not in `axes`.
 

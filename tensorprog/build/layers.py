@@ -40,9 +40,7 @@ def batchnorm(h: Value, *axes: str, eps: float = 0.0) -> Value:
     return centred * ((centred**2).mean(*axes) + eps) ** -0.5
 
 
-def attention(
-    q: Value, k: Value, u: Value, *, over: str, source: str = "source", mask: Value | None = None, scale: float = 1.0
-) -> Value:
+def attention(q: Value, k: Value, u: Value, *, over: str, source: str = "source", mask: Value | None = None, scale: float = 1.0) -> Value:
     """sum_j a_ij u_j with a_i. = softmax_j(scale q_i^T k_j / n): the 1/n scaling under which the weights converge (TP II, App. D).
 
     Args:
@@ -76,8 +74,14 @@ def taps(size: int, width: int, *, stride: int = 1, dilation: int = 1, padding: 
 
 
 def conv(
-    filters: Mapping[tuple[int, ...], MatrixSymbol | EmbeddingSymbol], x: Value | Data, axes: Sequence[str], *, into: Sequence[str] | None = None,
-    stride: int = 1, dilation: int = 1, padding: Padding = "same",
+    filters: Mapping[tuple[int, ...], MatrixSymbol | EmbeddingSymbol],
+    x: Value | Data,
+    axes: Sequence[str],
+    *,
+    into: Sequence[str] | None = None,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: Padding = "same",
 ) -> Value:
     """h_i = sum_t W_t x_{i + t}: one matrix for every tap t of the filter, shared over positions, along one or more axes.
 

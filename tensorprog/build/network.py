@@ -142,8 +142,6 @@ def _network(name: str, output: Output, inputs: list[Data]) -> Network:
     if len({v.name for v in symbols}) < len(symbols) or len({(v.kind, v.outputs) for v in symbols}) > 1:
         raise InvalidProgram("[readout] readouts that are added need names of their own, one kind, and equally many outputs.")
     made = assemble(name, [x for _, x in output.terms], inputs, reserved=[v.name for v in symbols])
-    readouts = tuple(
-        Readout(v.name, made.names[x.serial], x.width.name, v.axes, v.sigma) for v, x in output.terms if x.width is not None
-    )
+    readouts = tuple(Readout(v.name, made.names[x.serial], x.width.name, v.axes, v.sigma) for v, x in output.terms if x.width is not None)
     training = {tensor: how for tensor, how in {**made.training, **{v.name: v.training for v in symbols}}.items() if how != Training()}
     return Network(made.program, readouts, symbols[0].outputs, symbols[0].kind, training)

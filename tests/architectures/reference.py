@@ -15,8 +15,14 @@ from jax import Array
 Params = dict[str, Array]
 relu, sigmoid, tanh = jax.nn.relu, jax.nn.sigmoid, jnp.tanh
 FUNCTIONS = {
-    "relu": relu, "erf": jax.scipy.special.erf, "tanh": tanh, "gelu": lambda x: jax.nn.gelu(x, approximate=False), "cos": jnp.cos,
-    "silu": jax.nn.silu, "identity": lambda x: x, "sigmoid": sigmoid,
+    "relu": relu,
+    "erf": jax.scipy.special.erf,
+    "tanh": tanh,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "cos": jnp.cos,
+    "silu": jax.nn.silu,
+    "identity": lambda x: x,
+    "sigmoid": sigmoid,
 }
 
 
@@ -79,7 +85,19 @@ def convolution(p: Params, letter: str, x: Array, sigma: float, *, kernel=3, str
 
 
 def cnn(
-    p, x, *, depth=2, nonlinearity="relu", kernel=3, stride=1, dilation=1, padding="same", pool=1, head="gap", sigma_w=2**0.5, sigma_b=0.0,
+    p,
+    x,
+    *,
+    depth=2,
+    nonlinearity="relu",
+    kernel=3,
+    stride=1,
+    dilation=1,
+    padding="same",
+    pool=1,
+    head="gap",
+    sigma_w=2**0.5,
+    sigma_b=0.0,
     sigma_v=1.0,
 ):
     phi, dims = FUNCTIONS[nonlinearity], x.ndim - 2
@@ -130,8 +148,30 @@ def rms(x: Array, eps: float = 0.0) -> Array:
 
 
 def transformer(
-    p, x, *, token=3, depth=1, heads=1, causal=False, norm="layer", order="pre", qkv="separate", nonlinearity="relu", gated=False, ratio=4.0,
-    position="none", sigma_p=1.0, read="mean", outputs=1, sigma_e=1.0, sigma_qk=1.0, sigma_u=1.0, sigma_o=1.0, sigma_w=2**0.5, sigma_v=1.0, eps=0.0,
+    p,
+    x,
+    *,
+    token=3,
+    depth=1,
+    heads=1,
+    causal=False,
+    norm="layer",
+    order="pre",
+    qkv="separate",
+    nonlinearity="relu",
+    gated=False,
+    ratio=4.0,
+    position="none",
+    sigma_p=1.0,
+    read="mean",
+    outputs=1,
+    sigma_e=1.0,
+    sigma_qk=1.0,
+    sigma_u=1.0,
+    sigma_o=1.0,
+    sigma_w=2**0.5,
+    sigma_v=1.0,
+    eps=0.0,
 ):
     phi = FUNCTIONS[nonlinearity]
     normalize: dict[str, Callable[[Array], Array]] = {"layer": lambda z: standardized(z, eps=eps), "rms": lambda z: rms(z, eps), "none": lambda z: z}

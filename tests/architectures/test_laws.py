@@ -20,7 +20,6 @@ DIFFERENTIATED = [
     ("cnn1d", {"padding": "valid", "head": "flatten"}),
     ("transformer", {"depth": 1, "heads": 2, "causal": True, "order": "post", "gated": True}),
     ("batchnorm_mlp", {}),
-    ("lstm", {}),
     ("autoencoder", {"ratio": 2.0, "decode": "tanh", "sigma_w": 1.3}),
 ]
 

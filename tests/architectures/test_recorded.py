@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorprog as tp
-from architectures import ZOO
 from architectures.cnn import cnn1d, cnn2d
 from architectures.transformer import ntk4a_transformer
 
@@ -68,14 +67,3 @@ def test_recorded_transformer(depth: int) -> None:
     found = tp.kernels(ntk4a_transformer(depth=depth, sigma_w=w, sigma_u=u, sigma_v=v), REFERENCE["tf_x"])
     np.testing.assert_allclose(found.nngp, REFERENCE[f"tf_A_d{depth}_nngp"], rtol=1e-10)
     np.testing.assert_allclose(found.ntk, REFERENCE[f"tf_A_d{depth}_ntk"], rtol=1e-10)
-
-
-def test_recorded_rnn() -> None:
-    w, u, b, v = REFERENCE["rnn_A_varw_varu_varb_varv"] ** 0.5
-    convention = {name: tp.Training(convention="sigma") for name in "WUbv"}
-    for read in ("last", "mean"):
-        net = ZOO["rnn"](time=5, read=read, sigma_w=w, sigma_u=u, sigma_b=b, sigma_v=v)
-        found = tp.kernels(tp.Network(net.program, net.readouts, training=convention), REFERENCE["rnn_x"])
-        name = f"rnn_A_{'avgpool' if read == 'mean' else 'last'}"
-        np.testing.assert_allclose(found.nngp, REFERENCE[f"{name}_nngp"], rtol=1e-10)
-        np.testing.assert_allclose(found.ntk, REFERENCE[f"{name}_ntk"], rtol=1e-10)

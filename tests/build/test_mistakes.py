@@ -68,18 +68,30 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str, str]] = {
     "constant shape": (lambda: tp.constant([1.0, 2.0], axes=("a", "b")), "[constant]", "1 dimensions", "each dimension once"),
     "ragged constant": (lambda: tp.constant([[1.0], [1.0, 2.0]], axes=("a", "b")), "[constant]", "differ in length", "nested list"),
     "two matrices of one name": (
-        program_of(tp.matrix("W") @ vector(), tp.matrix("W", 2.0) @ vector()), "[matrix]", "'W' is declared in two ways", "rename one"
+        program_of(tp.matrix("W") @ vector(), tp.matrix("W", 2.0) @ vector()),
+        "[matrix]",
+        "'W' is declared in two ways",
+        "rename one",
     ),
     "two embeddings of one name": (
-        network_of(lambda x: tp.readout("v") @ (tp.embedding("U") @ x + tp.embedding("U", 2.0) @ x)), "[embedding]", "'U' is declared", "rename one"
+        network_of(lambda x: tp.readout("v") @ (tp.embedding("U") @ x + tp.embedding("U", 2.0) @ x)),
+        "[embedding]",
+        "'U' is declared",
+        "rename one",
     ),
     "matrix and embedding of one name": (
-        network_of(lambda x: tp.readout("v") @ (tp.matrix("U") @ (tp.embedding("U") @ x))), "[name]", "'U' is the name of two", "another name"
+        network_of(lambda x: tp.readout("v") @ (tp.matrix("U") @ (tp.embedding("U") @ x))),
+        "[name]",
+        "'U' is the name of two",
+        "another name",
     ),
     "two vectors of one name": (program_of(vector(), vector(variance=2.0)), "[initial]", "'x' is declared in two ways", "rename one"),
     "two lines of one name": (program_of(vector().named("y"), tp.relu(vector("z")).named("x")), "[name]", "'x'", "another name"),
     "trained in two ways": (
-        program_of(tp.matrix("W") @ vector(), tp.matrix("W", train=False) @ vector()), "[training]", "'W' is declared in two ways", "rename one"
+        program_of(tp.matrix("W") @ vector(), tp.matrix("W", train=False) @ vector()),
+        "[training]",
+        "'W' is declared in two ways",
+        "rename one",
     ),
     "matrix and vector of one name": (program_of(tp.matrix("x") @ vector()), "[name]", "'x'", "another name"),
     "no readout": (network_of(lambda x: tp.embedding("U") @ x), "[network]", "returns the vector", "return v @ x"),
@@ -95,7 +107,9 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str, str]] = {
     "output in arithmetic": (lambda: 2 * (tp.readout("v") @ vector()), "[readout]", "not computed with", "sigma"),
     "outputs that differ": (
         network_of(lambda x: tp.readout("v") @ (tp.embedding("U") @ x) + tp.readout("w", outputs=2) @ (tp.embedding("U") @ x)),
-        "[readout]", "equally many outputs", "one kind",
+        "[readout]",
+        "equally many outputs",
+        "one kind",
     ),
 }
 
@@ -119,7 +133,9 @@ def rnn(xs, depth=1):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "size of axis 'time' of input 'xs' is not given"), ({"time": 0}, "is 0"), ({"time": "3"}, "is '3'"),
+        ({}, "size of axis 'time' of input 'xs' is not given"),
+        ({"time": 0}, "is 0"),
+        ({"time": "3"}, "is '3'"),
         ({"time": 2, "widht": 3}, "no option 'widht'"),
     ],
 )

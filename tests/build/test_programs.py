@@ -28,9 +28,13 @@ def gated(x, depth):
 def test_a_network_is_the_data_that_one_would_write() -> None:
     product = mul(Apply(fn("sigmoid"), (Ref("h1"),)), Apply(fn("relu"), (Ref("h2"),)))
     program = Program(
-        name="gated", widths=(Width("n"),), inputs=(Input("x"),), matrices=(Matrix("V0", "n", "n"), Matrix("W0", "n", "n", 2**0.5)),
+        name="gated",
+        widths=(Width("n"),),
+        inputs=(Input("x"),),
+        matrices=(Matrix("V0", "n", "n"), Matrix("W0", "n", "n", 2**0.5)),
         vectors=(InitVector("g1", "n", (), Embedding("U", "x")),),
-        body=(MatMul("h1", "V0", "g1"), MatMul("h2", "W0", "g1"), Nonlin("x1", add(Ref("g1"), product))), outputs=("x1",),
+        body=(MatMul("h1", "V0", "g1"), MatMul("h2", "W0", "g1"), Nonlin("x1", add(Ref("g1"), product))),
+        outputs=("x1",),
     )
     assert gated(depth=1) == Network(program, (Readout("v", "x1", "n"),))
 
@@ -262,7 +266,7 @@ def test_arithmetic_is_what_it_says() -> None:
     def arithmetic():
         x, y = tp.initial("x"), tp.initial("y")
         c = tp.moment(x * x)
-        return 2 - x / c + 3 * -y**2 / 4 + 1 / (c + 1) - tp.sqrt(c) + np.float64(0.5) * x
+        return 2 - x / c + 3 * -(y**2) / 4 + 1 / (c + 1) - tp.sqrt(c) + np.float64(0.5) * x
 
     values = {"x": np.array([1.0, -2.0]), "y": np.array([0.5, 3.0])}
     x, y = values.values()
