@@ -110,7 +110,8 @@ def particles(
     p = at_limit(program.program if isinstance(program, Network) else program, scalars or ())
     check_functions(p, differentiated=dots == "derivative")
     data = read_inputs(p, inputs)
-    dims = members(p, data)
+    limits = {c.name: read_scalar(p, c, scalars or {}) for c in p.scalars}
+    dims = members(p, data, limits)
     block = chunk or _block(samples, dims)
     check_sizes(samples, block, replicates, dims)
     keep = 16 * dims * samples * replicates <= MEMORY
@@ -118,16 +119,16 @@ def particles(
     constructions: list[Construction] = []
     with jax.enable_x64(True):
         for seed in seeds:
-            c = _start(p, data, scalars or {}, Normals(seed, samples, block, dims))
+            c = _start(p, data, limits, Normals(seed, samples, block, dims))
             constructions.append(construct(c, dots))
             if not keep:
                 c.release()
     return Particles(p, tuple(constructions), keep)
 
 
-def _start(p: Program, data: Mapping[str, Reals], given: Mapping[str, ArrayLike], normals: Normals) -> Construction:
+def _start(p: Program, data: Mapping[str, Reals], limits: Mapping[str, Reals], normals: Normals) -> Construction:
     forms = initial_forms(p, data)
-    scalars = {c.name: jnp.asarray(read_scalar(p, c, given)) for c in p.scalars}
+    scalars = {name: jnp.asarray(a) for name, a in limits.items()}
     return Construction(p, normals, forms, scalars, next_root=1 + max((int(f.dims.max(initial=-1)) for f in forms.values()), default=-1))
 
 

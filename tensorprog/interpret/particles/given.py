@@ -78,9 +78,19 @@ def read_scalar(p: Program, c: InitScalar, given: Mapping[str, ArrayLike]) -> Re
     return np.broadcast_to(value, (*value.shape[: max(value.ndim - len(axes), 0)], *axes))
 
 
-def members(p: Program, data: Mapping[str, Reals]) -> int:
-    """A bound on the number of roots: the members, over axes and data points, of initial vectors and products."""
-    batch = max((prod(data[i.name].shape[: -1 - len(i.axes)]) for i in p.inputs), default=1)
+def members(p: Program, data: Mapping[str, Reals], scalars: Mapping[str, Reals] | None = None) -> int:
+    """A bound on the number of roots: the members, over axes and data points, of initial vectors and products.
+
+    Raises:
+        InvalidProgram: the batch dimensions of inputs and scalars do not broadcast.
+    """
+    batches = {i.name: data[i.name].shape[: -1 - len(i.axes)] for i in p.inputs}
+    batches |= {name: a.shape[: a.ndim - len(p.axes_of[name])] for name, a in (scalars or {}).items()}
+    try:
+        batch = prod(np.broadcast_shapes(*batches.values()))
+    except ValueError:
+        listed = ", ".join(f"{name}: {shape}" for name, shape in batches.items())
+        raise InvalidProgram(f"[input] the batch dimensions do not fit together ({listed}). Give every input the same data points.") from None
     names = [*(v.name for v in p.vectors), *(i.out for i in p.body if isinstance(i, MatMul))]
     return max(1, sum(batch * prod(p.size[a] for a in p.axes_of[name]) for name in names))
 
