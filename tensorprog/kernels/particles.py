@@ -55,9 +55,7 @@ def particle_kernels(
     both = left if x2 is None else {name: jnp.concatenate([left[name], right[name]]) for name in left}
     n1, n2 = (next(iter(side.values())).shape[0] for side in (left, right))
     sides = slice(0, n1), slice(0, n2) if x2 is None else slice(n1, n1 + n2)
-    sampled = particles(
-        b.program, samples=samples, replicates=replicates, key=key, inputs=both, scalars=scalars, dots=dots, chunk=chunk
-    )
+    sampled = particles(b.program, samples=samples, replicates=replicates, key=key, inputs=both, scalars=scalars, dots=dots, chunk=chunk)
     parameters = [name for name in network.parameters if network.trained(name).rate != 0.0]
     found = sampled.estimate(lambda c: _Contributions(network, b, c, sides).all(parameters))
     nngp, ntk, *parts = found.value

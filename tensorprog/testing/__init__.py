@@ -1,5 +1,7 @@
 """For users' own tests: random programs, networks and inputs (hypothesis strategies), and the Master Theorem as assertions.
 
+A law about all programs, and the convergence of one architecture:
+
     @given(st.data())
     def test_my_transform(data):
         program = data.draw(programs())
@@ -7,6 +9,8 @@
 
     def test_my_architecture():
         assert_converges(my_network(), x)
+
+A failure prints the program, the numbers, and how far they are apart.
 """
 
 from tensorprog.testing.agreement import assert_agree

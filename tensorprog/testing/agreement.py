@@ -134,9 +134,7 @@ class _Law:
 
     def _sampled(self, quantities: Mapping[str, Expr], key: Array, samples: int) -> dict[str, tuple[Array, Array, float]]:
         bias = members(self.program, read_inputs(self.program, self.inputs)) / samples
-        found = particles(
-            self.program, samples=samples, replicates=REPLICATES, key=key, inputs=self.inputs, scalars=self.scalars, dots=self.dots
-        )
+        found = particles(self.program, samples=samples, replicates=REPLICATES, key=key, inputs=self.inputs, scalars=self.scalars, dots=self.dots)
         estimates = {name: found.moment(psi) for name, psi in quantities.items()}
         return {name: (e.value, jnp.asarray(e.error), bias) for name, e in estimates.items()}
 

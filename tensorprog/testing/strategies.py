@@ -40,9 +40,7 @@ AXIS = "t"
 
 
 @st.composite
-def programs(
-    draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[str] = FUNCTIONS, lines: int = 4, bound: bool = True
-) -> Program:
+def programs(draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[str] = FUNCTIONS, lines: int = 4, bound: bool = True) -> Program:
     """Well-typed programs; about two thirds use a W and its W^T, half feed a Moment into a Nonlin, half have two widths, two fifths an axis.
 
     Args:

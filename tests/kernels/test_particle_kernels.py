@@ -28,9 +28,7 @@ def two_layers(*, tied: bool) -> Network:
     """f = v^T erf(W erf(U xi)) / sqrt(n), or tied: v^T W^T erf(W erf(U xi)) / sqrt(n)."""
     end = (MatMul("y", "W", "x", transpose=True),) if tied else ()
     body = (Nonlin("z", erf("g")), MatMul("h", "W", "z"), Nonlin("x", erf("h")), *end)
-    program = Program(
-        inputs=(Input("xi"),), matrices=(Matrix("W", "n", "n"),), vectors=(InitVector("g", "n", law=Embedding("U", "xi")),), body=body
-    )
+    program = Program(inputs=(Input("xi"),), matrices=(Matrix("W", "n", "n"),), vectors=(InitVector("g", "n", law=Embedding("U", "xi")),), body=body)
     return Network(program, (Readout("v", "y" if tied else "x", "n"),), training={"v": Training(0.0)} if not tied else {})
 
 
