@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
-from jax import Array, lax
 
 from tensorprog.gaussian.closed import SHAPES, absorb, closed_form, expectation, undecided
 from tensorprog.gaussian.integrand import coordinates
@@ -53,22 +52,8 @@ def _numerically(product: Product, u: Law, strategy: Strategy) -> Estimate:
     if len(inside) > strategy.max_dimension:
         return sampling(product, u, strategy)
     if strategy.series and has_series(product):
-        return _series_or_quadrature(product, u, strategy)
+        return series(product, u, strategy)
     return quadrature(product, u, strategy)
-
-
-def _series_or_quadrature(product: Product, u: Law, strategy: Strategy) -> Estimate:
-    """The series where its bound holds the tolerance for the whole batch, else quadrature: both are built, one is run."""
-    found, size = series(product, u, strategy)
-
-    shape = jnp.broadcast_shapes(found.value.shape, jnp.shape(found.error), size.shape)
-
-    def full(answer: Estimate) -> tuple[Array, Array]:
-        return jnp.broadcast_to(answer.value, shape), jnp.broadcast_to(answer.error, shape)
-
-    fine = jnp.all(found.error <= strategy.tolerance * size)
-    value, error = lax.cond(fine, lambda: full(found), lambda: full(quadrature(product, u, strategy)))
-    return Estimate(value, found.method, error)
 
 
 def is_odd(product: Sequence[AnyFactor], mean: Sequence[Scalars]) -> bool:

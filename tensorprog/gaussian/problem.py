@@ -51,10 +51,9 @@ class Strategy:
     Attributes:
         closed: use closed forms where there are any.
         series: use the Hermite series for pairs of smooth functions.
-        nodes: points of the trapezoidal rule a dimension, in one and two dimensions (in three, half as many).
-        panel: points of the Gauss-Legendre rule between two cuts, where there are kinks (in three dimensions, half as many).
+        nodes: points of the trapezoidal rule a dimension, in two dimensions (in one, twice as many; in three, half as many).
+        panel: points of the Gauss-Legendre rule between two cuts, where there are kinks (likewise).
         terms: degree at which the Hermite series is cut.
-        tolerance: the bound of the series, relative to sqrt(E f^2 E g^2), above which quadrature replaces it.
         max_dimension: the most non-polynomial dimensions that quadrature takes on; beyond, sampling (0: always sampling).
         samples: quasi-random points in each replicate, a power of two.
         replicates: independent randomizations, from which the standard error comes.
@@ -66,8 +65,7 @@ class Strategy:
     series: bool = True
     nodes: int = 121
     panel: int = 40
-    terms: int = 128
-    tolerance: float = 1e-10
+    terms: int = 512
     max_dimension: int = 3
     samples: int = 4096
     replicates: int = 16

@@ -107,7 +107,7 @@ def _frame(product: Product, u: Law, strategy: Strategy) -> Frame:
 
 def _axes(product: Product, inside: int, n: int, bends: Sequence[Kink], batch: tuple[int, ...], strategy: Strategy) -> tuple[Axis, ...]:
     """Panels where a kink lies in this or an inner dimension, else the trapezoidal rule; Gauss-Hermite for powers."""
-    nodes, panel = (strategy.nodes, strategy.panel) if inside <= 2 else (strategy.nodes // 2, strategy.panel // 2)
+    nodes, panel = (round(n * 2.0 ** (2 - inside)) for n in (strategy.nodes, strategy.panel))
     degree = sum(f.degree for f in product if isinstance(f, Power))
     axes: list[Axis] = []
     room = max(1, strategy.points // max(prod(batch), 1))

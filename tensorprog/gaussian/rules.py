@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import pi, sqrt
+from math import ceil, pi, sqrt
 
 import numpy as np
 
@@ -61,9 +61,12 @@ def gauss_hermite(nodes: int) -> Rule:
 
 
 @lru_cache(maxsize=16)
-def hermite(nodes: int, terms: int) -> tuple[Rule, np.ndarray]:
-    """A trapezoidal rule and the Hermite polynomials h_k = He_k / sqrt(k!) on its points, shape (nodes, terms + 1)."""
-    rule = trapezoid(nodes, SERIES_HALF_WIDTH)
+def hermite(terms: int) -> tuple[Rule, np.ndarray]:
+    """A trapezoidal rule and the Hermite polynomials h_k = He_k / sqrt(k!) on its points, shape (nodes, terms + 1).
+
+    h_k(x) exp(-x^2/2) has the frequencies around sqrt(k): the rule resolves sqrt(terms), and 100 more for the function whose coefficients are taken.
+    """
+    rule = trapezoid(ceil(2 * SERIES_HALF_WIDTH * (sqrt(terms) + 100) / (2 * pi)), SERIES_HALF_WIDTH)
     h = np.ones((len(rule.points), terms + 1))
     for k in range(terms):
         h[:, k + 1] = (rule.points * h[:, k] - (sqrt(k) * h[:, k - 1] if k else 0.0)) / sqrt(k + 1)

@@ -6,16 +6,20 @@ For a kernel of N1 x N2 pairs it costs (N1 + N2) one-dimensional integrals a deg
 from __future__ import annotations
 
 from functools import reduce
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from tensorprog.gaussian.functions import function
-from tensorprog.gaussian.law import Law, correlation, is_zero, root
+from tensorprog.gaussian.law import Law, correlation, is_zero, ratio, root
 from tensorprog.gaussian.problem import Composite, Estimate, Factor, Power, Strategy
 from tensorprog.gaussian.product import Product
 from tensorprog.gaussian.rules import hermite
 from tensorprog.language.nonlin import parity
+
+BLOCK = 16
 
 
 def has_series(product: Product) -> bool:
@@ -24,35 +28,41 @@ def has_series(product: Product) -> bool:
     return len(coords) == 2 and all(isinstance(f, Power) or (isinstance(f, Factor) and not f.fn.kinks) for f in product)
 
 
-def series(product: Product, u: Law, strategy: Strategy) -> tuple[Estimate, Array]:
-    """The series up to degree K, with the bound of its tail by Cauchy and Schwarz and Parseval:
+def series(product: Product, u: Law, strategy: Strategy) -> Estimate:
+    """The series up to degree K. Its tail is bounded by Cauchy and Schwarz and Parseval:
 
     |sum_{k > K} f_k g_k rho^k| <= |rho|^{K+1} sqrt(E f^2 - sum_{k <= K} f_k^2) sqrt(the same of g).
 
-    Returns:
-        The estimate, and sqrt(E f^2 E g^2), to which its error is to be compared.
+    The error adds to this bound that of the coefficients, which is estimated as in `quadrature`. For functions analytic in a strip |Im z| < d the
+    tail is about exp(-2 d sqrt(2K)), so that K = 512 beats two-dimensional quadrature of 121 x 121 points.
     """
     i, j = dict.fromkeys(f.coord for f in product if not isinstance(f, Composite))
     rho, _ = correlation(u.cov(i, i), u.cov(j, j), u.cov(i, j))
-    (f, f_tail, f_size), (g, g_tail, g_size) = (_coefficients(product, at, u, strategy) for at in (i, j))
-    start, step = _degrees(product, i, j, u)
-    value = _horner(f[start::step], g[start::step], rho**step) * rho**start
-    size = f_size * g_size
-    bound = jnp.abs(rho) ** (strategy.terms + 1) * f_tail * g_tail + 16 * jnp.finfo(size.dtype).eps * size
-    return Estimate(value, "series", lax.stop_gradient(bound)), size
+    first, step = _degrees(product, i, j, u)
+    f, g = (_expansion(product, at, u, strategy, slice(first, None, step)) for at in (i, j))
+    value = _horner(f.coefficients, g.coefficients, rho**step) * rho**first
+    tail = jnp.abs(rho) ** (strategy.terms + 1) * f.tail * g.tail
+    error = tail + f.size * g.size * (f.error + g.error + 16 * jnp.finfo(tail.dtype).eps)
+    return Estimate(value, "series", lax.stop_gradient(error))
 
 
-def _coefficients(product: Product, at: int, u: Law, strategy: Strategy) -> tuple[Array, Array, Array]:
-    """f_k, shape (K + 1, *batch); the root of the tail of E f^2; sqrt(E f^2)."""
-    rule, h = hermite(2 * strategy.nodes, strategy.terms)
-    mean = u.mean(at)
-    x = root(u.cov(at, at))[..., None] * rule.points
-    x = x if is_zero(mean) else x + jnp.asarray(mean)[..., None]
+class Expansion(NamedTuple):
+    """f_k, shape (degrees, *batch); the root of E f^2 - sum f_k^2; sqrt(E f^2); the error of the rule, relative to it."""
+
+    coefficients: Array
+    tail: Array
+    size: Array
+    error: Array
+
+
+def _expansion(product: Product, at: int, u: Law, strategy: Strategy, degrees: slice) -> Expansion:
+    rule, h = hermite(strategy.terms)
+    x = root(u.cov(at, at))[..., None] * rule.points + jnp.asarray(u.mean(at))[..., None]
     values = reduce(jnp.multiply, (_value(f, x) for f in product if not isinstance(f, Composite) and f.coord == at))
-    coefficients = jnp.moveaxis(values @ (rule.weights[:, None] * h), -1, 0)
-    square = (values**2 * rule.weights).sum(-1)
-    tail = root(square - (coefficients**2).sum(0))
-    return coefficients, tail, root(square)
+    coefficients = jnp.moveaxis(values @ (rule.weights[:, None] * h[:, degrees]), -1, 0)
+    square, coarse = ((values**2 * weights).sum(-1) for weights in (rule.weights, rule.coarse))
+    error = jnp.minimum(1.0, 200 * ratio(jnp.abs(square - coarse), square)) ** 2
+    return Expansion(coefficients, root(square - (coefficients**2).sum(0)), root(square), error)
 
 
 def _value(f: Factor | Power, x: Array) -> Array:
@@ -74,6 +84,15 @@ def _degrees(product: Product, i: int, j: int, u: Law) -> tuple[int, int]:
 
 
 def _horner(f: Array, g: Array, rho: Array) -> Array:
-    """sum_k f_k g_k rho^k."""
-    start = jnp.zeros(jnp.broadcast_shapes(f.shape[1:], g.shape[1:], rho.shape), jnp.result_type(f, g, rho))
-    return lax.scan(lambda total, fg: (total * rho + fg[0] * fg[1], None), start, (f, g), reverse=True)[0]
+    """sum_k f_k g_k rho^k, in blocks whose inside is computed again for the derivative."""
+    blocks = -(-len(f) // BLOCK)
+    f, g = (jnp.concatenate([c, jnp.zeros((blocks * BLOCK - len(c), *c.shape[1:]), c.dtype)]).reshape(blocks, BLOCK, *c.shape[1:]) for c in (f, g))
+
+    def step(total: Array, fg: tuple[Array, Array]) -> tuple[Array, None]:
+        return total * rho + fg[0] * fg[1], None
+
+    def block(total: Array, fg: tuple[Array, Array]) -> tuple[Array, None]:
+        return lax.scan(step, total, fg, reverse=True)
+
+    start = jnp.zeros(jnp.broadcast_shapes(f.shape[2:], g.shape[2:], rho.shape), jnp.result_type(f, g, rho))
+    return lax.scan(jax.checkpoint(block), start, (f, g), reverse=True)[0]
