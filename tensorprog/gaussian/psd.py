@@ -1,7 +1,8 @@
-"""The square root of positive semi-definite matrices that are so only up to rounding."""
+"""Square roots of matrices that are positive semi-definite only up to rounding: symmetric, and triangular."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,6 +11,9 @@ import numpy as np
 from jax import Array
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.gaussian.law import ROUNDING, ratio
+from tensorprog.gaussian.law import root as sqrt
+from tensorprog.gaussian.problem import Scalars
 
 TOLERANCE = 1e-8  # a relative eigenvalue below minus this is no rounding
 
@@ -61,3 +65,23 @@ def _eigen(c: Array) -> tuple[Array, Array, Array]:
     cut = c.shape[-1] * 4 * jnp.finfo(c.dtype).eps * jnp.abs(eigenvalues).max(-1, keepdims=True)
     kept = eigenvalues > cut
     return eigenvalues, jnp.where(kept, jnp.sqrt(jnp.where(kept, eigenvalues, 1.0)), 0.0), vectors
+
+
+def cholesky(cov: Sequence[Sequence[Scalars]]) -> tuple[tuple[Array, ...], ...]:
+    """Lower L with L L^T = C, C semi-definite: a pivot within rounding of 0 gives a column 0, and a row never exceeds its variance.
+
+    Without pivoting this is backward stable: where a pivot is only rounding, so is its product with the column below it.
+    """
+    n = len(cov)
+    factor: list[list[Array]] = [[] for _ in range(n)]
+    left = [jnp.asarray(cov[i][i], dtype=float) for i in range(n)]  # variance of i not yet explained
+    for k in range(n):
+        pivot = sqrt(jnp.where(left[k] > ROUNDING * jnp.finfo(left[k].dtype).eps * cov[k][k], left[k], 0.0))
+        factor[k].append(pivot)
+        for i in range(k + 1, n):
+            bound = sqrt(left[i])
+            entry = ratio(cov[i][k] - sum((factor[i][m] * factor[k][m] for m in range(k)), start=0.0), pivot)
+            entry = jnp.where(jnp.abs(entry) > bound, jnp.sign(entry) * bound, entry)
+            factor[i].append(entry)
+            left[i] = (bound - entry) * (bound + entry)
+    return tuple(map(tuple, factor))

@@ -17,10 +17,11 @@ import numpy as np
 from jax import Array, lax
 
 from tensorprog.gaussian.integrand import coordinates, evaluate, kinks
-from tensorprog.gaussian.law import ROUNDING, Law, ratio, root
+from tensorprog.gaussian.law import Law, ratio, root
 from tensorprog.gaussian.problem import Estimate, Power, Scalars, Strategy
 from tensorprog.gaussian.product import Product
-from tensorprog.gaussian.rules import HALF_WIDTH, Rule, gauss_hermite, gauss_legendre, trapezoid
+from tensorprog.gaussian.psd import cholesky
+from tensorprog.gaussian.rules import HALF_WIDTH, Rule, gauss_hermite, gauss_legendre, relative_error, trapezoid
 
 LAYER = 9.0  # half width, in standard deviations, of the layer around an inner kink
 
@@ -64,35 +65,13 @@ class Frame:
 def quadrature(product: Product, u: Law, strategy: Strategy) -> Estimate:
     """E product by nested rules.
 
-    The error is estimated from the difference d to coarser rules in the manner of QUADPACK (Piessens et al. 1983): min(1, 200 d / s)^2 s, with
-    s = E |product|, and never less than rounding. The outer points are visited in chunks, so that about `strategy.points` numbers are held at a time.
+    The error is estimated by `relative_error` with s = E |product|, and never less than rounding. The outer points are visited in chunks, so that
+    about `strategy.points` numbers are held at a time.
     """
     frame = _frame(product, u, strategy)
     value, coarse, size = (jnp.broadcast_to(a, np.broadcast_shapes(a.shape, frame.batch)) for a in _integrate(frame, 0, ()))
-    relative = ratio(jnp.abs(value - coarse), size)
-    # More points take a power of a geometric error, hence the square; 200 is for integrands that are less smooth than they say.
-    error = size * (jnp.minimum(1.0, 200 * relative) ** 2 + 16 * jnp.finfo(size.dtype).eps)
+    error = size * (relative_error(value, coarse, size) + 16 * jnp.finfo(size.dtype).eps)
     return Estimate(value, "quadrature", lax.stop_gradient(error))
-
-
-def cholesky(cov: Sequence[Sequence[Scalars]]) -> tuple[tuple[Array, ...], ...]:
-    """Lower L with L L^T = C, C semi-definite: a pivot within rounding of 0 gives a column 0, and a row never exceeds its variance.
-
-    Without pivoting this is backward stable: where a pivot is only rounding, so is its product with the column below it.
-    """
-    n = len(cov)
-    factor: list[list[Array]] = [[] for _ in range(n)]
-    left = [jnp.asarray(cov[i][i], dtype=float) for i in range(n)]  # variance of i not yet explained
-    for k in range(n):
-        pivot = root(jnp.where(left[k] > ROUNDING * jnp.finfo(left[k].dtype).eps * cov[k][k], left[k], 0.0))
-        factor[k].append(pivot)
-        for i in range(k + 1, n):
-            bound = root(left[i])
-            entry = ratio(cov[i][k] - sum((factor[i][m] * factor[k][m] for m in range(k)), start=0.0), pivot)
-            entry = jnp.where(jnp.abs(entry) > bound, jnp.sign(entry) * bound, entry)
-            factor[i].append(entry)
-            left[i] = (bound - entry) * (bound + entry)
-    return tuple(map(tuple, factor))
 
 
 def _frame(product: Product, u: Law, strategy: Strategy) -> Frame:

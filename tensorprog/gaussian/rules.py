@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, pi, sqrt
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+
+from tensorprog.gaussian.law import ratio
 
 HALF_WIDTH = 9.5  # the standard normal beyond has mass 2e-21
 SERIES_HALF_WIDTH = 13.0  # for Hermite functions, which spread to 2 sqrt(k)
@@ -71,3 +75,12 @@ def hermite(terms: int) -> tuple[Rule, np.ndarray]:
     for k in range(terms):
         h[:, k + 1] = (rule.points * h[:, k] - (sqrt(k) * h[:, k - 1] if k else 0.0)) / sqrt(k + 1)
     return rule, h
+
+
+def relative_error(fine: Array, coarse: Array, size: Array) -> Array:
+    """Of the fine rule, relative to `size`, from its distance d to the coarse one: min(1, 10 d, (200 d)^2), in the manner of QUADPACK.
+
+    More points take a power of a geometric error, hence the square; 10 d holds for integrands that are less smooth than they say.
+    """
+    d = ratio(jnp.abs(fine - coarse), size)
+    return jnp.minimum(jnp.minimum(1.0, 10 * d), (200 * d) ** 2)

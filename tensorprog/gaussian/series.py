@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from tensorprog.gaussian.functions import function
-from tensorprog.gaussian.law import Law, correlation, is_zero, ratio, root
+from tensorprog.gaussian.law import Law, correlation, is_zero, root
 from tensorprog.gaussian.problem import Composite, Estimate, Factor, Power, Strategy
 from tensorprog.gaussian.product import Product
-from tensorprog.gaussian.rules import hermite
+from tensorprog.gaussian.rules import hermite, relative_error
 from tensorprog.language.nonlin import parity
 
 BLOCK = 16
@@ -33,7 +33,7 @@ def series(product: Product, u: Law, strategy: Strategy) -> Estimate:
 
     |sum_{k > K} f_k g_k rho^k| <= |rho|^{K+1} sqrt(E f^2 - sum_{k <= K} f_k^2) sqrt(the same of g).
 
-    The error adds to this bound that of the coefficients, which is estimated as in `quadrature`. For functions analytic in a strip |Im z| < d the
+    The error adds to this bound that of the coefficients, which is estimated by `relative_error`. For functions analytic in a strip |Im z| < d the
     tail is about exp(-2 d sqrt(2K)), so that K = 512 beats two-dimensional quadrature of 121 x 121 points.
     """
     i, j = dict.fromkeys(f.coord for f in product if not isinstance(f, Composite))
@@ -61,8 +61,7 @@ def _expansion(product: Product, at: int, u: Law, strategy: Strategy, degrees: s
     values = reduce(jnp.multiply, (_value(f, x) for f in product if not isinstance(f, Composite) and f.coord == at))
     coefficients = jnp.moveaxis(values @ (rule.weights[:, None] * h[:, degrees]), -1, 0)
     square, coarse = ((values**2 * weights).sum(-1) for weights in (rule.weights, rule.coarse))
-    error = jnp.minimum(1.0, 200 * ratio(jnp.abs(square - coarse), square)) ** 2
-    return Expansion(coefficients, root(square - (coefficients**2).sum(0)), root(square), error)
+    return Expansion(coefficients, root(square - (coefficients**2).sum(0)), root(square), relative_error(square, coarse, square))
 
 
 def _value(f: Factor | Power, x: Array) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.gaussian.psd import factor, root
+from tensorprog.gaussian.psd import cholesky, factor, root
 
 
 def gram(rank: int, n: int = 5) -> np.ndarray:
@@ -58,3 +58,11 @@ def test_derivative() -> None:
     np.testing.assert_allclose(tangent, (root(c + h * step) - root(c - h * step)) / (2 * h), atol=1e-8)
     for singular in (jnp.eye(3), jnp.zeros((3, 3)), jnp.ones((3, 3))):
         assert np.isfinite(jax.grad(lambda c: root(c).sum())(singular)).all()
+
+
+def test_cholesky_of_singular_matrices() -> None:
+    r = np.random.default_rng(3).standard_normal((4, 2))
+    c = r @ r.T
+    rows = cholesky(c.tolist())
+    full = np.array([[float(rows[i][j]) if j <= i else 0.0 for j in range(4)] for i in range(4)])
+    np.testing.assert_allclose(full @ full.T, c, atol=1e-14)
