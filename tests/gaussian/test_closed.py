@@ -1,7 +1,5 @@
 """Closed forms against recorded digits, forced quadrature and adaptive integration."""
 
-import itertools
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -48,7 +46,7 @@ def test_pairs_against_adaptive_integration(f: str, g: str) -> None:
     assert found.value == pytest.approx(reference, abs=1e-9)  # what the adaptive integration reaches
 
 
-@pytest.mark.parametrize(("j", "k"), itertools.combinations_with_replacement(range(4), 2))
+@pytest.mark.parametrize(("j", "k"), [(0, 0), (0, 1), (1, 1), (0, 3), (2, 3), (3, 3)])
 def test_ramps(j: int, k: int) -> None:
     product = [Factor(fn("ramp", j), 0, -2.0), Factor(fn("ramp", k), 1, 0.5)]
     closed, numeric = both(product, CENTRED, gram(1.3, 0.7, jnp.array([0.8, -0.8, 0.1])))

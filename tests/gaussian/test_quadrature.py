@@ -83,16 +83,13 @@ def test_a_composite_may_carry_arrays_over_the_batch() -> None:
     np.testing.assert_allclose(found.value, gain * jnp.array([0.5, 3.0]), rtol=1e-13)
 
 
-def test_chunks_do_not_change_the_value() -> None:
-    product = [Factor(KINKED, 0), Factor(fn("tanh"), 1), Power(2, 2)]
-    cov = ((1.0, 0.3, -0.2), (0.3, 2.0, 0.5), (-0.2, 0.5, 0.8))
-    whole, chunked = jitted(product, cov), jitted(product, cov, Strategy(points=2000))
-    np.testing.assert_allclose(chunked.value, whole.value, rtol=1e-13)
-    slopes = [
-        jax.jit(jax.grad(lambda a, s=s: expect(product, [0.0] * 3, lambda i, j: a * cov[i][j], s).value))(1.0)
-        for s in (Strategy(), Strategy(points=2000))
-    ]
-    np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-11)
+def test_chunks_do_not_change_the_value_or_its_derivative() -> None:
+    product, cov = [Factor(KINKED, 0), Factor(fn("tanh"), 1)], ((1.0, 0.3), (0.3, 2.0))
+
+    def answer(strategy):
+        return jax.jit(jax.value_and_grad(lambda a: expect(product, [0.0] * 2, lambda i, j: a * cov[i][j], strategy).value))(1.0)
+
+    np.testing.assert_allclose(answer(Strategy(points=500)), answer(Strategy()), rtol=1e-11)
 
 
 def test_three_dimensions_of_smooth_functions() -> None:
