@@ -90,11 +90,13 @@ def finite_moments(
     extended = replace(p, body=(*p.body, *(Moment(taken[name], psi) for name, psi in quantities.items())))
     dims = {name: xi.shape[-1] for name, xi in inputs.items()}
 
-    def once(k: Array) -> dict[str, Array]:
-        values = finite.run(extended, finite.sample(extended, k, n, dims), n, inputs, scalars)
+    rng = np.random.default_rng(np.asarray(jax.random.bits(key, (2,), dtype="uint32")))  # no compilation for every shape
+
+    def once(params: dict[str, Array]) -> dict[str, Array]:
+        values = finite.run(extended, params, n, inputs, scalars)
         return {name: values[out] for name, out in taken.items()}
 
-    return jax.vmap(once)(jax.random.split(key, seeds))
+    return jax.vmap(once)({name: jnp.asarray(rng.standard_normal((seeds, *shape))) for name, shape in finite.shapes(extended, n, dims).items()})
 
 
 @dataclass(frozen=True)
