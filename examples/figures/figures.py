@@ -108,12 +108,20 @@ def first_step() -> Diagram:
     forward, backward, test = ("g", "z", "h", "x"), ("v", "dh", "dz", "dg"), ("g_tilde", "z_tilde", "h_tilde", "x_tilde")
     update = ("f", "chi", "theta", "r", "dh_tilde", "dx_tilde", "change")
     return draw(
-        program, style="paper", twins={"v": "x", "dh": "h", "dz": "z", "dg": "g"},
+        program,
+        style="paper",
+        twins={"v": "x", "dh": "h", "dz": "z", "dg": "g"},
         rows=(Row(forward, labels="above"), Row(backward, leftward=True, labels="above"), Row(update), Row(test)),
         panels=(Panel((*forward, *backward), "training example"), Panel(test, "test example", TEST_PANEL)),
         labels={
-            "v": "v = dx", "r": "n^{-1/2}", "dh_tilde": r"\delta\tilde{h}", "dx_tilde": r"\delta\tilde{x}", "change": r"\tilde{f}_1 - \tilde{f}",
-            "gate:chi": "L'(f)", "gate:theta": r"\tilde{z}\cdot z / n", "gate:change": r"v^{\top}\delta\tilde{x}/n",
+            "v": "v = dx",
+            "r": "n^{-1/2}",
+            "dh_tilde": r"\delta\tilde{h}",
+            "dx_tilde": r"\delta\tilde{x}",
+            "change": r"\tilde{f}_1 - \tilde{f}",
+            "gate:chi": "L'(f)",
+            "gate:theta": r"\tilde{z}\cdot z / n",
+            "gate:change": r"v^{\top}\delta\tilde{x}/n",
             "gate:dx_tilde": r"\sqrt{n}\,(\phi(\tilde{h} + \delta\tilde{h}/\sqrt{n}) - \phi(\tilde{h}))",
         },
     )

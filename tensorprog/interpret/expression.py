@@ -17,9 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.gaussian.functions import function
-from tensorprog.language.expr import (
-    Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, walk,
-)
+from tensorprog.language.expr import Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, walk
 
 
 def evaluate(e: Expr, values: Mapping[str, Array], axes: Mapping[str, tuple[str, ...]], vectors: frozenset[str] | set[str]) -> Array:
@@ -110,4 +108,3 @@ def _value(
 
 def _position(own: tuple[str, ...], axis: str, trailing: int) -> int:
     return own.index(axis) - len(own) - trailing
-

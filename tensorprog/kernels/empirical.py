@@ -55,8 +55,15 @@ class EmpiricalKernels:
 
 
 def empirical_kernels(
-    network: Network, params: Params, n: int, x1: Inputs, x2: Inputs = None, *,
-    outputs: Outputs = "trace", scalars: Scalars | None = None, tile: int | None = None,
+    network: Network,
+    params: Params,
+    n: int,
+    x1: Inputs,
+    x2: Inputs = None,
+    *,
+    outputs: Outputs = "trace",
+    scalars: Scalars | None = None,
+    tile: int | None = None,
 ) -> EmpiricalKernels:
     """NNGP and NTK of the network with these tensors, at base width n.
 

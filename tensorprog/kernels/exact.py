@@ -22,6 +22,7 @@ from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
+from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.problem import forms_of
 from tensorprog.interpret.limit.scalar import Expectation, Node, S, rename
@@ -197,7 +198,7 @@ def dimension(found: Symbolic) -> int:
         seen.add(node)
         if isinstance(node.op, Expectation):
             uses = node.op.problem.uses
-            if any(isinstance(u.factor, Composite) for u in uses):
+            if any(isinstance(u.factor, Composite) for u in uses) and quadratics(found.master.scalars, uses) is None:
                 most = max(most, len({f for u in uses for f in forms_of(u, {})}))
                 if most > 3:
                     return most

@@ -40,9 +40,21 @@ class Path(NamedTuple):
 
 @double
 def train(
-    network: Network, params: Params, n: int, x: Inputs, y: ArrayLike, *, rate: Rate, steps: int, loss: LossLike = squared,
-    batches: ArrayLike | None = None, momentum: ArrayLike = 0.0, reduction: Reduction = "sum", record: int | Sequence[int] = 1,
-    x_test: Inputs = None, scalars: Scalars | None = None,
+    network: Network,
+    params: Params,
+    n: int,
+    x: Inputs,
+    y: ArrayLike,
+    *,
+    rate: Rate,
+    steps: int,
+    loss: LossLike = squared,
+    batches: ArrayLike | None = None,
+    momentum: ArrayLike = 0.0,
+    reduction: Reduction = "sum",
+    record: int | Sequence[int] = 1,
+    x_test: Inputs = None,
+    scalars: Scalars | None = None,
 ) -> Path:
     """Train the network from `params` on (x, y) and record its outputs on the way. Pure: jit, and vmap over `params`, go through.
 

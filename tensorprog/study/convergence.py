@@ -112,8 +112,12 @@ class Study:
         """Plain data (for JSON): errors, slopes and what they were measured with."""
         curves = {
             c.quantity: {
-                "errors": c.errors.tolist(), "rms": c.rms.tolist(), "slope": c.slope.value, "interval": [c.slope.low, c.slope.high],
-                "limit_error": c.limit_error, "method": c.method,
+                "errors": c.errors.tolist(),
+                "rms": c.rms.tolist(),
+                "slope": c.slope.value,
+                "interval": [c.slope.low, c.slope.high],
+                "limit_error": c.limit_error,
+                "method": c.method,
             }
             for c in self.curves
         }
@@ -127,9 +131,18 @@ class Study:
 
 @double
 def converge(
-    source: Network | Program, x: Inputs = None, widths: Sequence[int] | None = None, *, seeds: int = 64, key: int = 0,
-    quantities: Sequence[str] | None = None, moments: Mapping[str, Expr] | None = None, scalars: Mapping[str, ArrayLike] | None = None,
-    law: finite.Law = "gaussian", progress: Progress | None = None, keep: Callable[[Study], None] | None = None,
+    source: Network | Program,
+    x: Inputs = None,
+    widths: Sequence[int] | None = None,
+    *,
+    seeds: int = 64,
+    key: int = 0,
+    quantities: Sequence[str] | None = None,
+    moments: Mapping[str, Expr] | None = None,
+    scalars: Mapping[str, ArrayLike] | None = None,
+    law: finite.Law = "gaussian",
+    progress: Progress | None = None,
+    keep: Callable[[Study], None] | None = None,
 ) -> Study:
     """Measure how fast finite networks approach the limit.
 
@@ -170,7 +183,12 @@ def converge(
 
 @double
 def measure(
-    sample: Measure, limits: Mapping[str, Array], widths: Sequence[int], seeds: int, key: Array, progress: Progress | None = None,
+    sample: Measure,
+    limits: Mapping[str, Array],
+    widths: Sequence[int],
+    seeds: int,
+    key: Array,
+    progress: Progress | None = None,
     keep: Callable[[Mapping[str, Floats]], None] | None = None,
 ) -> dict[str, Floats]:
     """|q_n - q| / |q| for every quantity, (widths, seeds): the protocol above for anything that can be sampled.

@@ -111,8 +111,18 @@ def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> Non
     label = f"{curve.quantity.upper() if curve.quantity in ('nngp', 'ntk') else curve.quantity}"
     label += f"   slope {curve.slope.value:.2f}  [{curve.slope.low:.2f}, {curve.slope.high:.2f}]".replace("-", "\N{MINUS SIGN}")
     ax.errorbar(
-        shift * widths, curve.rms, np.maximum([curve.rms - low, high - curve.rms], 0.0), fmt=marker, color=color, ms=6.5, mec="white", mew=0.9,
-        elinewidth=1.4, capsize=3, label=label, zorder=4,
+        shift * widths,
+        curve.rms,
+        np.maximum([curve.rms - low, high - curve.rms], 0.0),
+        fmt=marker,
+        color=color,
+        ms=6.5,
+        mec="white",
+        mew=0.9,
+        elinewidth=1.4,
+        capsize=3,
+        label=label,
+        zorder=4,
     )
 
 

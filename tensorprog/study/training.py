@@ -122,9 +122,21 @@ class Following:
 
 @double
 def follow(
-    network: Network, x_train: Inputs, y_train: ArrayLike, x_test: Inputs, widths: Sequence[int] = (128, 512, 2048), *, seeds: int = 4, key: int = 0,
-    rate: float | None = None, loss: LossLike = squared, momentum: float = 0.0, level: float = 0.1,
-    dtype: DTypeLike = "float64", progress: Progress | None = None, keep: Callable[[Following], None] | None = None,
+    network: Network,
+    x_train: Inputs,
+    y_train: ArrayLike,
+    x_test: Inputs,
+    widths: Sequence[int] = (128, 512, 2048),
+    *,
+    seeds: int = 4,
+    key: int = 0,
+    rate: float | None = None,
+    loss: LossLike = squared,
+    momentum: float = 0.0,
+    level: float = 0.1,
+    dtype: DTypeLike = "float64",
+    progress: Progress | None = None,
+    keep: Callable[[Following], None] | None = None,
 ) -> Following:
     """Train networks by full-batch gradient descent beside their kernel, until the kernel's training loss has fallen to `level` of its start.
 
@@ -200,7 +212,14 @@ class _Start(NamedTuple):
 
 
 def _task(
-    network: Network, x_train: Inputs, y: ArrayLike, x_test: Inputs, rate: float | None, loss: LossLike, momentum: float, level: float,
+    network: Network,
+    x_train: Inputs,
+    y: ArrayLike,
+    x_test: Inputs,
+    rate: float | None,
+    loss: LossLike,
+    momentum: float,
+    level: float,
     dtype: DTypeLike,
 ) -> _Task:
     train, test = (finite.inputs_of(network.program, x) for x in (x_train, x_test))

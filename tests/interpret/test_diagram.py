@@ -148,27 +148,41 @@ def test_long_functions_are_named_and_written_in_the_legend() -> None:
     assert any(m.role == "legend" and m.source == gate.text for m in diagram.scene.marks if isinstance(m, Text))
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("h1", "h^{1}"), ("h_1", "h_{1}"), ("xi", r"\xi "), ("dxi", r"d\xi "), ("dh2", "dh^{2}"), ("data", r"\text{data}"), ("Wq", "W_{q}"),
-    ("x_tilde", r"\tilde{x}"), ("q_norm[0, 3]", r"q_{\text{norm},1,4}"), ("φ", r"\phi "),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("h1", "h^{1}"),
+        ("h_1", "h_{1}"),
+        ("xi", r"\xi "),
+        ("dxi", r"d\xi "),
+        ("dh2", "dh^{2}"),
+        ("data", r"\text{data}"),
+        ("Wq", "W_{q}"),
+        ("x_tilde", r"\tilde{x}"),
+        ("q_norm[0, 3]", r"q_{\text{norm},1,4}"),
+        ("φ", r"\phi "),
+    ],
+)
 def test_names_are_typeset(name: str, text: str) -> None:
     assert typeset(name) == text
 
 
-@pytest.mark.parametrize(("psi", "texts"), [
-    ("relu(h + b)", (r"\text{relu}(\cdot + \cdot)",)),
-    ("relu(h)", (r"\text{relu}",)),
-    ("q * k", (r"\cdot \times \cdot",)),
-    ("x + y", ("+",)),
-    ("(x - mu)^2", (r"(x - \mu )^{2}",)),
-    ("(x - mu) * s2^-0.5", (r"(x - \mu )/\sqrt{s^{2}}",)),
-    ("softmax[source](c)", (r"\text{softmax}",)),
-    ("sum[source](a * u)", (r"\text{linear combination}",)),
-    ("0.25 * sum[token](x)", (r"\text{mean}_{\text{token}} x",)),
-    ("x * y^-1", (r"x/y",)),
-    ("0.7071067811865476 * x", (r"1/\sqrt{2}\,x",)),
-])
+@pytest.mark.parametrize(
+    ("psi", "texts"),
+    [
+        ("relu(h + b)", (r"\text{relu}(\cdot + \cdot)",)),
+        ("relu(h)", (r"\text{relu}",)),
+        ("q * k", (r"\cdot \times \cdot",)),
+        ("x + y", ("+",)),
+        ("(x - mu)^2", (r"(x - \mu )^{2}",)),
+        ("(x - mu) * s2^-0.5", (r"(x - \mu )/\sqrt{s^{2}}",)),
+        ("softmax[source](c)", (r"\text{softmax}",)),
+        ("sum[source](a * u)", (r"\text{linear combination}",)),
+        ("0.25 * sum[token](x)", (r"\text{mean}_{\text{token}} x",)),
+        ("x * y^-1", (r"x/y",)),
+        ("0.7071067811865476 * x", (r"1/\sqrt{2}\,x",)),
+    ],
+)
 def test_gates_say_what_they_compute(psi: str, texts: tuple[str, ...]) -> None:
     found = gate_texts(parse_expression(psi), lambda name: name in ("a", "c", "mu", "s2"))
     assert found[: len(texts)] == texts

@@ -59,7 +59,8 @@ def gates(diagram: Diagram) -> dict[str, Trapezoid]:
 def discs(diagram: Diagram) -> dict[str, tuple[float, float, str]]:
     return {
         e.attrib["data-name"]: (float(e.attrib["cx"]), float(e.attrib["cy"]), e.attrib["fill"])
-        for role in "GX" for e in elements(diagram, "circle", role)
+        for role in "GX"
+        for e in elements(diagram, "circle", role)
     }
 
 

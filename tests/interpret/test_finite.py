@@ -63,7 +63,9 @@ def test_joint_law_of_initial_vectors() -> None:
     program = Program(
         axes=(Axis("t", 2),),
         vectors=(
-            InitVector("p", "n", ("t",), Gaussian(0.3)), InitVector("s", "n", (), Gaussian(-1.0, 4.0)), InitVector("q", "n", (), Gaussian(0.0, 2.0)),
+            InitVector("p", "n", ("t",), Gaussian(0.3)),
+            InitVector("s", "n", (), Gaussian(-1.0, 4.0)),
+            InitVector("q", "n", (), Gaussian(0.0, 2.0)),
         ),
         covariances=(Covariance("p", "p", (1.0, 0.5, 0.5, 3.0)), Covariance("p", "s", (2.0, 1.0))),
     )
@@ -99,11 +101,15 @@ def test_scalars_constants_and_moments() -> None:
     """A scalar value * n^exponent, one that is given; a Moment without vectors; a vector that is constant."""
     half = Width("half", Fraction(1, 2))
     program = Program(
-        widths=(Width("n"), half), axes=(Axis("t", 3),), vectors=(InitVector("g", "half"),),
+        widths=(Width("n"), half),
+        axes=(Axis("t", 3),),
+        vectors=(InitVector("g", "half"),),
         scalars=(InitScalar("theta", (), 2.0, -0.5), InitScalar("c", ("t",))),
         body=(
-            Moment("s", Softmax("t", Ref("c"))), Nonlin("one", mul(number(2.0), Ref("theta"))),
-            Nonlin("y", mul(Ref("g"), Ref("s"))), Moment("m", power(Ref("y"), 2)),
+            Moment("s", Softmax("t", Ref("c"))),
+            Nonlin("one", mul(number(2.0), Ref("theta"))),
+            Nonlin("y", mul(Ref("g"), Ref("s"))),
+            Moment("m", power(Ref("y"), 2)),
         ),
     )
     c = np.array([[0.0, 1.0, 2.0]])
@@ -165,7 +171,8 @@ def test_bad_input_is_named(message: str) -> None:
 
 def test_two_readouts_with_one_vector_must_agree() -> None:
     program = Program(
-        widths=(Width("n"), Width("m", Fraction(2))), inputs=(Input("x"),),
+        widths=(Width("n"), Width("m", Fraction(2))),
+        inputs=(Input("x"),),
         vectors=(InitVector("g", "n", (), Embedding("U", "x")), InitVector("h", "m", (), Embedding("V", "x"))),
         body=(Nonlin("y", add(Ref("g"), Ref("g"))),),
     )

@@ -138,7 +138,9 @@ def recorded() -> tuple[Network, Params, jax.Array]:
     """Dense(8, 1.3, .4), relu, Dense(8, 1.3, .4), erf, Dense(3, 1, no bias)."""
     bias = Gaussian(0.0, 0.16)
     p = Program(
-        "recorded", inputs=(Input("x"),), matrices=(Matrix("W1", "n", "n", 1.3),),
+        "recorded",
+        inputs=(Input("x"),),
+        matrices=(Matrix("W1", "n", "n", 1.3),),
         vectors=(InitVector("g", "n", (), Embedding("W0", "x", 1.3)), InitVector("b0", "n", (), bias), InitVector("b1", "n", (), bias)),
         body=(Nonlin("z", f("relu", add(r("g"), r("b0")))), MatMul("h", "W1", "z"), Nonlin("y", f("erf", add(r("h"), r("b1"))))),
     )

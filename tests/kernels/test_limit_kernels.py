@@ -218,7 +218,8 @@ def test_equal_opposite_and_zero_inputs() -> None:
     for net in (fc(phi=tp.relu, depth=3), fc(phi=tp.erf, depth=2), fc(phi=tp.tanh, depth=2)):
         k = kernels(net, x)
         assert float(k.ntk[0, 2]) == float(k.ntk[0, 0]) == float(k.ntk[2, 2])
-        assert np.all(np.isfinite(k.ntk)) and np.all(np.asarray(k.ntk)[4] == 0)
+        assert np.all(np.isfinite(k.ntk))
+        assert np.all(np.asarray(k.ntk)[4] == 0)
     odd = kernels(fc(phi=tp.erf, depth=2), x)
     np.testing.assert_allclose(odd.ntk[0, 3], -odd.ntk[0, 0], rtol=1e-12)
 
@@ -233,7 +234,8 @@ def test_kernels_are_differentiable_and_mappable() -> None:
     step = 1e-6
     up, down = entry(X[:2], 1.69 + step), entry(X[:2], 1.69 - step)
     assert float(gs) == pytest.approx(float(up - down) / (2 * step), rel=1e-7)
-    assert gx.shape == (2, 5) and np.all(np.isfinite(gx))
+    assert gx.shape == (2, 5)
+    assert np.all(np.isfinite(gx))
     batched = jax.vmap(lambda x: k(x).ntk)(jnp.stack([X[:2], X[2:4]]))
     np.testing.assert_allclose(batched[1], k(X[2:4]).ntk, rtol=1e-13)
 

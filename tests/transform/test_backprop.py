@@ -36,8 +36,15 @@ def scalars(network: Network) -> dict[str, jax.Array]:
 def perturbed(network: Network, params: Params, by: dict[str, jax.Array]) -> jax.Array:
     """f with every variable x of the body replaced by x + by[x]: its gradient at 0 is df/dx for all x at once."""
     p = network.program
-    values = dict(run(Program(widths=p.widths, axes=p.axes, inputs=p.inputs, vectors=p.vectors, covariances=p.covariances, scalars=p.scalars),
-                      params, WIDTH, data(network), scalars(network)))
+    values = dict(
+        run(
+            Program(widths=p.widths, axes=p.axes, inputs=p.inputs, vectors=p.vectors, covariances=p.covariances, scalars=p.scalars),
+            params,
+            WIDTH,
+            data(network),
+            scalars(network),
+        )
+    )
     values = {name: a + by[name] for name, a in values.items()}
     for i in p.body:
         # one instruction at a time: what stands above is handed in as the value of initial variables

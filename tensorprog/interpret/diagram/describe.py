@@ -24,8 +24,13 @@ Style = Literal["strict", "paper"]
 
 
 def describe(
-    program: Program, *, twins: Mapping[str, str] | None = None, rows: Sequence[Row] = (Row(),), style: Style = "strict",
-    names: Mapping[str, str] | None = None, captions: Mapping[str, str] | None = None,
+    program: Program,
+    *,
+    twins: Mapping[str, str] | None = None,
+    rows: Sequence[Row] = (Row(),),
+    style: Style = "strict",
+    names: Mapping[str, str] | None = None,
+    captions: Mapping[str, str] | None = None,
 ) -> Graph:
     """The graph of a program.
 
@@ -59,8 +64,7 @@ def describe(
     products = tuple(_product(program, i, colours) for i in program.body if isinstance(i, MatMul))
     read = {r for i in program.body for r in reads(i)} | {i.out for i in program.body} | set(program.outputs)
     return Graph(
-        tuple(v for v in vertices if v.name in read), _gates(program, inside, row), products, tuple(rows),
-        turn=bool(backward), name=program.name,
+        tuple(v for v in vertices if v.name in read), _gates(program, inside, row), products, tuple(rows), turn=bool(backward), name=program.name
     )
 
 
@@ -157,6 +161,8 @@ def without_makers(graph: Graph, given: Sequence[str]) -> Graph:
             wanted.add(name)
             stack.extend(() if name in given else makers.get(name, ()))
     return replace(
-        graph, vertices=tuple(v for v in graph.vertices if v.name in wanted),
-        gates=tuple(g for g in gates if set(g.outputs) & wanted), products=tuple(p for p in products if p.target in wanted),
+        graph,
+        vertices=tuple(v for v in graph.vertices if v.name in wanted),
+        gates=tuple(g for g in gates if set(g.outputs) & wanted),
+        products=tuple(p for p in products if p.target in wanted),
     )

@@ -40,7 +40,8 @@ def plan(
 def channel(detours: Mapping[Link, Detour], row: Mapping[str, int], upper: int) -> float:
     """The height of the space between a row and the next, with room for its lanes."""
     lanes = [
-        detour.lane + 1 for link, detour in detours.items()
+        detour.lane + 1
+        for link, detour in detours.items()
         if (row[link.target] == upper + 1 and detour.from_above) or (row[link.target] == upper and not detour.from_above)
     ]
     return LANE_AIR + LANE_FIRST + LANE_STEP * max(lanes, default=0)

@@ -21,7 +21,7 @@ def to_dot(placed: Placed) -> str:
     lines = [f"digraph {_quoted(graph.name)} {{"]
     lines.append(f"  graph [layout=neato, inputscale=72, splines=true, outputorder=edgesfirst, rankdir={'BT' if graph.upward else 'LR'}]")
     lines.append(f'  node [label="", fontname="Latin Modern Math", fontsize=8, penwidth={STROKE}, fixedsize=true]')
-    lines.append(f"  edge [dir=none, fontname=\"Latin Modern Math\", fontsize=7.5, penwidth={EDGE}]")
+    lines.append(f'  edge [dir=none, fontname="Latin Modern Math", fontsize=7.5, penwidth={EDGE}]')
     lines += [_vertex(placed, v) for v in graph.vertices]
     lines += [_gate(placed, gate) for gate in graph.gates]
     for gate in graph.gates:
@@ -42,8 +42,13 @@ def to_dot(placed: Placed) -> str:
 def _vertex(placed: Placed, v: Vertex) -> str:
     size = (SQUARE if v.kind == "scalar" else CIRCLE) / POINTS_PER_INCH
     style = {
-        "glyph": v.kind, "shape": "square" if v.kind == "scalar" else "circle", "width": f"{size:.3f}", "height": f"{size:.3f}",
-        "style": "filled", "fillcolor": "black" if v.kind == "X" else "white", "xlabel": v.name + (f" [{v.note}]" if v.note else ""),
+        "glyph": v.kind,
+        "shape": "square" if v.kind == "scalar" else "circle",
+        "width": f"{size:.3f}",
+        "height": f"{size:.3f}",
+        "style": "filled",
+        "fillcolor": "black" if v.kind == "X" else "white",
+        "xlabel": v.name + (f" [{v.note}]" if v.note else ""),
         "pos": _position(placed, placed.at[v.name]),
     }
     if v.twin:
@@ -57,9 +62,17 @@ def _gate(placed: Placed, gate: Gate) -> str:
     turned = 0 if placed.graph.upward else 90 if placed.graph.rows[gate.row].leftward else 270
     width, height = (long, THICKNESS) if placed.graph.upward else (THICKNESS, long)
     style = {
-        "glyph": "Moment" if gate.bar else "Nonlin", "shape": "polygon", "sides": "4", "distortion": f"{SHORT_TO_LONG - 1:.1f}",
-        "orientation": str(turned), "width": f"{width / POINTS_PER_INCH:.3f}", "height": f"{height / POINTS_PER_INCH:.3f}", "psi": gate.meaning,
-        "style": "filled", "fillcolor": "white", "peripheries": "2" if gate.bar else "1",
+        "glyph": "Moment" if gate.bar else "Nonlin",
+        "shape": "polygon",
+        "sides": "4",
+        "distortion": f"{SHORT_TO_LONG - 1:.1f}",
+        "orientation": str(turned),
+        "width": f"{width / POINTS_PER_INCH:.3f}",
+        "height": f"{height / POINTS_PER_INCH:.3f}",
+        "psi": gate.meaning,
+        "style": "filled",
+        "fillcolor": "white",
+        "peripheries": "2" if gate.bar else "1",
         "pos": _position(placed, placed.at[gate_key(gate.name)]),
     }
     return f"  {_quoted(gate_key(gate.name))} {_attributes(style)}"

@@ -74,10 +74,22 @@ class Diagram:
 
 
 def draw(
-    source: Program | Network | Backprop, *, backward: bool = False, style: Style = "strict", unfold: bool = False, legend: bool = False,
-    highlight: Sequence[Sequence[str] | Path] = (), given: Sequence[str] = (), panels: Sequence[Panel] = (), upward: bool = False,
-    rows: Sequence[Row] = (), twins: Mapping[str, str] | None = None, turn: bool = True, line: float = 760.0,
-    labels: Mapping[str, str] | None = None, file: str | File | None = None,
+    source: Program | Network | Backprop,
+    *,
+    backward: bool = False,
+    style: Style = "strict",
+    unfold: bool = False,
+    legend: bool = False,
+    highlight: Sequence[Sequence[str] | Path] = (),
+    given: Sequence[str] = (),
+    panels: Sequence[Panel] = (),
+    upward: bool = False,
+    rows: Sequence[Row] = (),
+    twins: Mapping[str, str] | None = None,
+    turn: bool = True,
+    line: float = 760.0,
+    labels: Mapping[str, str] | None = None,
+    file: str | File | None = None,
 ) -> Diagram:
     """The picture of a program, or of a network's body.
 
@@ -113,7 +125,12 @@ def draw(
 
 
 def _graph(
-    source: Program | Network | Backprop, backward: bool, style: Style, unfold: bool, labels: Mapping[str, str], rows: Sequence[Row],
+    source: Program | Network | Backprop,
+    backward: bool,
+    style: Style,
+    unfold: bool,
+    labels: Mapping[str, str],
+    rows: Sequence[Row],
     twins: Mapping[str, str],
 ) -> Graph:
     if isinstance(source, Backprop) or (backward and isinstance(source, Network)):

@@ -66,8 +66,12 @@ def _arrow(box: Box, *, last: bool) -> list[Mark]:
     k = r * (1 - 0.5523)
     ink = Ink(None, GREEN, g.TURN_WIDTH)
     around: Segments = (
-        ("M", ((left, up),)), ("L", ((far - r, up),)), ("C", ((far - k, up), (far, up - k), (far, up - r))),
-        ("L", ((far, down + r),)), ("C", ((far, down + k), (far - k, down), (far - r, down))), ("L", ((tip + 6, down),)),
+        ("M", ((left, up),)),
+        ("L", ((far - r, up),)),
+        ("C", ((far - k, up), (far, up - k), (far, up - r))),
+        ("L", ((far, down + r),)),
+        ("C", ((far, down + k), (far - k, down), (far - r, down))),
+        ("L", ((tip + 6, down),)),
     )
     shafts = [around] if last else [line((left, up), (right - 4, up)), line((right + 2, down), (tip + 6, down))]
     heads = [_head((tip, down), -1.0)] + ([] if last else [_head((right + 2, up), 1.0)])
@@ -92,8 +96,12 @@ def legend(graph: Graph, box: Box) -> list[Mark]:
     kinds = {v.kind for v in graph.vertices}
     bars = {gate.bar for gate in graph.gates}
     every = (
-        ("G-var", "G", "G" in kinds), ("X-var", "X", "X" in kinds), ("scalar", "scalar", "scalar" in kinds), ("Nonlin", "gate", False in bars),
-        ("Moment", "bar", True in bars), ("MatMul", "product", bool(graph.products)),
+        ("G-var", "G", "G" in kinds),
+        ("X-var", "X", "X" in kinds),
+        ("scalar", "scalar", "scalar" in kinds),
+        ("Nonlin", "gate", False in bars),
+        ("Moment", "bar", True in bars),
+        ("MatMul", "product", bool(graph.products)),
     )
     for name, kind, used in every:
         if used:
@@ -120,7 +128,8 @@ def _sample(kind: str, x: float, y: float) -> tuple[list[Mark], float]:
         case "product":
             return [
                 Stroke(line((x + 2 * r, y), (x + 26, y)), Ink(None, BLACK, g.STROKE, g.DASH), "legend"),
-                Disc((x + r, y), r, Ink(BLACK, BLACK, g.STROKE), "legend"), Disc((x + 26 + r, y), r, Ink(WHITE, BLACK, g.STROKE), "legend"),
+                Disc((x + r, y), r, Ink(BLACK, BLACK, g.STROKE), "legend"),
+                Disc((x + 26 + r, y), r, Ink(WHITE, BLACK, g.STROKE), "legend"),
             ], 26 + 2 * r
         case _:
             long, t = 20.0, g.THICKNESS * 0.55

@@ -27,8 +27,14 @@ SPINE, LEVEL = 8.0, 0.12
 
 
 def heights(
-    rank: Mapping[str, int], chains: Mapping[Link, Chain], strangers: Mapping[Link, bool], moments: frozenset[str],
-    room: Mapping[str, Room], long: Mapping[str, float], *, matrix_room: float = MATRIX_ROOM,
+    rank: Mapping[str, int],
+    chains: Mapping[Link, Chain],
+    strangers: Mapping[Link, bool],
+    moments: frozenset[str],
+    room: Mapping[str, Room],
+    long: Mapping[str, float],
+    *,
+    matrix_room: float = MATRIX_ROOM,
 ) -> tuple[dict[str, float], Ports]:
     """Heights of items and bends, and where on a gate's sides each edge ends.
 

@@ -62,8 +62,14 @@ def place(graph: Graph) -> Placed:
 
 
 def _row(
-    graph: Graph, r: int, row: Mapping[str, int], rank: Mapping[str, int], chains: Mapping[Link, Chain], room: Mapping[str, Room],
-    long: Mapping[str, float], depth: Mapping[str, float],
+    graph: Graph,
+    r: int,
+    row: Mapping[str, int],
+    rank: Mapping[str, int],
+    chains: Mapping[Link, Chain],
+    room: Mapping[str, Room],
+    long: Mapping[str, float],
+    depth: Mapping[str, float],
 ) -> tuple[dict[str, float], Ports]:
     """Heights and ports of one row, those of the rows above it known: their edges arrive in the order in which they come near."""
     own = {item: rank[item] for item in row if row[item] == r}
@@ -131,7 +137,11 @@ def _chain(link: Link, rank: Mapping[str, int]) -> Chain:
 
 
 def _columns(
-    graph: Graph, chains: Mapping[Link, Chain], rank: Mapping[str, int], across: Mapping[str, float], room: Mapping[str, Room],
+    graph: Graph,
+    chains: Mapping[Link, Chain],
+    rank: Mapping[str, int],
+    across: Mapping[str, float],
+    room: Mapping[str, Room],
     turning: Mapping[int, float],
 ) -> list[Column]:
     """The columns: wide enough for their items, apart enough for the edges, for those that turn between them, and for the matrices' names."""

@@ -70,8 +70,7 @@ def _exchanged(layers: list[list[str]], left: Mapping[str, list[str]], right: Ma
         better = False
         for c, layer in enumerate(new):
             sides = [
-                (near, {name: k for k, name in enumerate(new[other])})
-                for near, other in ((left, c - 1), (right, c + 1)) if 0 <= other < len(new)
+                (near, {name: k for k, name in enumerate(new[other])}) for near, other in ((left, c - 1), (right, c + 1)) if 0 <= other < len(new)
             ]
             for k in range(len(layer) - 1):
                 a, b = layer[k], layer[k + 1]

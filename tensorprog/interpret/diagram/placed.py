@@ -103,9 +103,6 @@ def links_of(graph: Graph) -> tuple[Link, ...]:
     solid = [
         link
         for g in graph.gates
-        for link in (
-            *(Link(name, gate_key(g.name), "input") for name in g.inputs),
-            *(Link(gate_key(g.name), name, "output") for name in g.outputs),
-        )
+        for link in (*(Link(name, gate_key(g.name), "input") for name in g.inputs), *(Link(gate_key(g.name), name, "output") for name in g.outputs))
     ]
     return (*solid, *(Link(p.source, p.target, "product") for p in graph.products))

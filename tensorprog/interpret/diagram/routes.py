@@ -140,8 +140,11 @@ def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:
     corner = min(9.0, abs(side - first[-1].at[0]) / 2)
     top = placed.at[link.target][1] - v * placed.room[link.target].up
     stops = [
-        *first, Stop((first[-1].at[0] + h * corner, level), (h, 0.0)), Stop((side - h * min(corner, 7.0), level), (h, 0.0)),
-        Stop((side, (level + top) / 2 if abs(top - end[1]) < HOOK else top), (0.0, v)), Stop((side, end[1] - v * HOOK), (0.0, v)),
+        *first,
+        Stop((first[-1].at[0] + h * corner, level), (h, 0.0)),
+        Stop((side - h * min(corner, 7.0), level), (h, 0.0)),
+        Stop((side, (level + top) / 2 if abs(top - end[1]) < HOOK else top), (0.0, v)),
+        Stop((side, end[1] - v * HOOK), (0.0, v)),
         Stop(end, (d, 0.0)),
     ]
     return through(stops)
@@ -160,5 +163,3 @@ def _way_out(placed: Placed, link: Link, v: float, level: float) -> list[Stop]:
 def bounds(points: Sequence[Point]) -> tuple[float, float, float, float]:
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     return min(xs), min(ys), max(xs), max(ys)
-
-

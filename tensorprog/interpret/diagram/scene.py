@@ -40,9 +40,7 @@ def _body(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
     """Edges, gates, paths, nodes, and letters on top."""
     graph = placed.graph
     products = {(p.source, p.target): p for p in graph.products}
-    discs = [
-        Disc(placed.at[name], g.PATH_DISC / 2, Ink(fill=path.colour), "path", (("name", name),)) for path in graph.paths for name in path.names
-    ]
+    discs = [Disc(placed.at[name], g.PATH_DISC / 2, Ink(fill=path.colour), "path", (("name", name),)) for path in graph.paths for name in path.names]
     return [
         *(_edge(link, c) for link, c in curves.items() if link.kind != "product"),
         *(_dashed(products[link.source, link.target], c) for link, c in curves.items() if link.kind == "product"),
@@ -98,7 +96,12 @@ def _matrices(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
     taken = [extent(mark) for mark in (*nodes, *gates)]
     return [
         Text(
-            outline(p.label, MATRIX_SIZE), place, p.label, "matrix", colour=p.colour, halo=not placed.graph.panels,
+            outline(p.label, MATRIX_SIZE),
+            place,
+            p.label,
+            "matrix",
+            colour=p.colour,
+            halo=not placed.graph.panels,
             data=(("matrix", p.matrix), ("from", p.source), ("to", p.target)),
         )
         for p, place in matrix_places(placed, curves, taken).items()

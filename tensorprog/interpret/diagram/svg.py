@@ -23,14 +23,20 @@ def to_svg(scene: Scene) -> str:
             formulas.setdefault(mark.letters, _id(mark.letters))
     body = [_mark(mark, formulas) for mark in scene.marks]
     defs = [f'<path id="{name}" d="{_d(letters.segments)}"/>' for letters, name in formulas.items()]
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width * ZOOM)}" height="{_n(height * ZOOM)}" '
-        f'viewBox="{_n(left)} {_n(-top)} {_n(width)} {_n(height)}" role="img">',
-        f"<title>{escape(scene.title)}</title>",
-        "<defs>", *defs, "</defs>",
-        f'<rect x="{_n(left)}" y="{_n(-top)}" width="{_n(width)}" height="{_n(height)}" fill="#FFFFFF"/>',
-        *body, "</svg>", "",
-    ])
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width * ZOOM)}" height="{_n(height * ZOOM)}" '
+            f'viewBox="{_n(left)} {_n(-top)} {_n(width)} {_n(height)}" role="img">',
+            f"<title>{escape(scene.title)}</title>",
+            "<defs>",
+            *defs,
+            "</defs>",
+            f'<rect x="{_n(left)}" y="{_n(-top)}" width="{_n(width)}" height="{_n(height)}" fill="#FFFFFF"/>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
 
 
 def _id(letters: Outline) -> str:
@@ -56,8 +62,7 @@ def _mark(mark: Mark, formulas: dict[Outline, str]) -> str:
             place = f"translate({_n(x)} {_n(-y)}){turn} scale(1 -1) translate({_n(-cx)} {_n(-cy)})"
             back = f'<use href="#{name}" stroke="#FFFFFF" stroke-width="2.2" stroke-linejoin="round"/>' if halo else ""
             return (
-                f'<g class="{role}" aria-label={quoteattr(source)}{_data(data)} transform="{place}">'
-                f'{back}<use href="#{name}" fill="{colour}"/></g>'
+                f'<g class="{role}" aria-label={quoteattr(source)}{_data(data)} transform="{place}">{back}<use href="#{name}" fill="{colour}"/></g>'
             )
         case _:
             assert_never(mark)

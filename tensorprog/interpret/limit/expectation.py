@@ -223,8 +223,8 @@ class Expectations:
 def _keeps_linear(use: Use) -> bool:
     """Whether Stein's lemma on a linear factor beside this one may not end, or has no value: then the linear factor stays in the Gaussian problem.
 
-    The derivative of e^{-u^2} brings a linear factor back, and so does that of a composite whose arguments are products with a linear factor; that of a
-    step of a variable that is no linear form is no function.
+    The derivative of e^{-u^2} brings a linear factor back, and so does that of a composite whose arguments are products with a linear factor;
+    that of a step of a variable that is no linear form is no function.
     """
     match use.factor:
         case Atom():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import assert_never
 
-from tensorprog.interpret.limit.scalar import Index, S
+from tensorprog.interpret.limit.scalar import Index, S, Scalars
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor
 from tensorprog.language.nonlin import derivative, form, parity
@@ -64,7 +64,12 @@ def multiply(v: Variables, parts: list[Value]) -> Value:
 
 @cache
 def _power_fn(exponent: float) -> Fn:
-    return Fn(f"power[{exponent}]", body=lambda x: x**exponent)
+    return Fn("power", (exponent,), body=lambda x: x**exponent)
+
+
+def is_power(fn: Fn) -> float | None:
+    """The exponent of a power of a variable, or None."""
+    return fn.constants[0] if fn.name == "power" and fn.body is not None and sum(fn.order) == 0 else None
 
 
 def _power(v: Variables, base: Value, exponent: float) -> Value:
@@ -92,7 +97,37 @@ def apply(v: Variables, fn: Fn, args: list[Value]) -> Value:
         affine = v.affine(as_poly(v, args[0]), split_shift=True)
         if affine is not None:
             return v.atom(fn, *affine)
+        homogeneous = _homogeneous(v, fn, as_poly(v, args[0]))
+        if homogeneous is not None:
+            return homogeneous
     return v.composite(fn, tuple(as_poly(v, a) for a in args))
+
+
+def _homogeneous(v: Variables, fn: Fn, x: Poly) -> Poly | None:
+    """ramp_k(L P) = ramp_k(L) P^k for a linear form L and a power P of a sum of squares, k >= 0."""
+    if fn.name != "ramp" or fn.constants[0] < 0 or len(x.terms) != 1:
+        return None
+    (term,) = x.terms
+    scales = [u for u in term.uses if isinstance(u.factor, Composite) and is_power(u.factor.fn) is not None and squares(v.scalars, u.factor.args[0])]
+    forms = [u for u in term.uses if isinstance(u.factor, Lin)]
+    if not scales or len(forms) != 1 or len(scales) + 1 != len(term.uses):
+        return None
+    affine = v.affine(v.poly((Term(term.coef, tuple(forms)),)), split_shift=True)
+    if affine is None:
+        return None
+    positive = v.poly((Term(v.scalars.one, tuple(scales)),))
+    return v.multiply(v.atom(fn, *affine), *[positive] * int(fn.constants[0]))
+
+
+def squares(scalars: Scalars, p: Poly) -> bool:
+    """p = number + sum of positive numbers times squares of centred linear forms."""
+    for term in p.terms:
+        number, rest = scalars.split(term.coef)
+        if number < 0 or rest.node is not scalars.one.node:
+            return False
+        if term.uses and not (len(term.uses) == 2 and term.uses[0] == term.uses[1] and isinstance(term.uses[0].factor, Lin)):
+            return False
+    return any(t.uses for t in p.terms)
 
 
 def _constant(v: Variables, x: Value) -> Value:
@@ -179,6 +214,9 @@ def _partial(v: Variables, c: Composite, k: int) -> Poly:
 
 
 def _differentiate_partly(v: Variables, c: Composite, k: int) -> Poly:
+    exponent = is_power(c.fn)
+    if exponent is not None:
+        return as_poly(v, multiply(v, [v.scalars.num(exponent), _power(v, c.args[0], exponent - 1)]))
     names = tuple(Ref(f"u{i}") for i in range(c.fn.arity))
     return as_poly(v, lift(v, derivative(c.fn, names, k), {f"u{i}": p for i, p in enumerate(c.args)}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import reduce
 from math import prod
 from operator import add
@@ -12,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from tensorprog.gaussian import problem as gaussian
 from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import contract
 from tensorprog.interpret.limit.expectation import Expectations, Problem
-from tensorprog.interpret.limit.problem import Coordinates, coordinates
+from tensorprog.interpret.limit.mixture import Quadratic, integrate, quadratics
+from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
 from tensorprog.interpret.limit.scalar import (
     At,
     Expectation,
@@ -34,6 +37,7 @@ from tensorprog.interpret.limit.scalar import (
     S,
     Total,
 )
+from tensorprog.interpret.limit.variable import Composite, Use
 
 
 class Numbers:
@@ -184,11 +188,40 @@ class Numbers:
             s = c.covariance(i, j)
             return 0.0 if self._e.s.is_zero(s) else entry(s)
 
+        sums = quadratics(self._e.s, problem.uses)
+        if sums is not None:
+            return self._mixture(c, sums, entry, cov, problem)
         estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
         self.estimates.append(estimate)
         batch = estimate.value.shape[:2] or (1, 1)
         flat = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes)) if ranks else batch)
         return flat.reshape(*batch, *problem.sizes)
+
+    def _mixture(self, c: Coordinates, sums: list[Quadratic], entry: Read, cov: Callable[[int, int], Array | float], problem: Problem) -> Array:
+        """The integral over Gaussian scales; see `mixture`."""
+        where = {form: k for k, form in enumerate(c.forms)}
+        uses = [u for u in problem.uses if not isinstance(u.factor, Composite)]
+        mains = list(dict.fromkeys(where[f] for u in uses for f in forms_of(u, {})))
+        place = {k: m for m, k in enumerate(mains)}
+        factors = [_at(f, place) for f in c.factors(entry) if not isinstance(f, gaussian.Composite)]
+
+        def between(a: Use | int, b: Use | int) -> Array:
+            i, j = (where[u] if isinstance(u, Use) else mains[u] for u in (a, b))
+            found = jnp.asarray(cov(i, j))
+            flat = found.reshape(*(found.shape[:2] or (1, 1)), -1)
+            s = c.covariance(i, j)
+            return flat[:, :, :1] if not any(isinstance(k, int) for k in s.idx) else flat
+
+        degree = sum(1.0 if isinstance(f, gaussian.Power) else max(0.0, f.fn.constants[0]) if f.fn.name == "ramp" else 0.0 for f in factors)
+        estimate = integrate(sums, factors, len(mains), between, self._strategy, degree)
+        self.estimates.append(estimate)
+        batch = estimate.value.shape[:2]
+        return jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))).reshape(*batch, *problem.sizes)
+
+
+def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
+    assert not isinstance(f, gaussian.Composite)
+    return replace(f, coord=place[f.coord])
 
 
 def _diagonal(a: Array, first: int, second: int) -> Array:

@@ -87,11 +87,11 @@ def _mean(form: Use) -> S | None:
 Places = dict[Index, Index]
 
 
-def _moved(use: Use, at: Places) -> Use:
+def moved(use: Use, at: Places) -> Use:
     return Use(use.factor, tuple(at.get(i, i) for i in use.idx))
 
 
-def _instances(term: Term, at: Places) -> list[tuple[Term, Places]]:
+def instances(term: Term, at: Places) -> list[tuple[Term, Places]]:
     """The term once for every position of its summed indices."""
     sizes: dict[Index, int] = {}
     for idx, shape in ((term.coef.idx, term.coef.node.sizes), *((u.idx, u.factor.sizes) for u in term.uses)):
@@ -102,10 +102,10 @@ def _instances(term: Term, at: Places) -> list[tuple[Term, Places]]:
 
 def _inside(use: Use, at: Places) -> list[tuple[Poly, Places]]:
     """The arguments of a composite or a closed sum, each with the scope of its indices."""
-    moved = _moved(use, at)
+    places = moved(use, at).idx
     factor = use.factor
     assert isinstance(factor, Composite | Closed)
-    scope: Places = dict(zip(factor.axes, moved.idx, strict=True))
+    scope: Places = dict(zip(factor.axes, places, strict=True))
     return [(p, scope) for p in (factor.args if isinstance(factor, Composite) else (factor.poly,))]
 
 
@@ -113,11 +113,11 @@ def forms_of(use: Use, at: Places) -> list[Use]:
     """Every linear form that a factor reads, at its positions."""
     match use.factor:
         case Lin():
-            return [_moved(use, at)]
+            return [moved(use, at)]
         case Atom():
-            return [_moved(Use(use.factor.form, use.idx), at)]
+            return [moved(Use(use.factor.form, use.idx), at)]
         case Composite() | Closed():
-            scopes = [pair for p, scope in _inside(use, at) for t in p.terms for pair in _instances(t, scope)]
+            scopes = [pair for p, scope in _inside(use, at) for t in p.terms for pair in instances(t, scope)]
             return [f for t, here in scopes for u in t.uses for f in forms_of(u, here)]
         case _:
             assert_never(use.factor)
@@ -129,7 +129,7 @@ def constants_of(use: Use, at: Places) -> list[S]:
         case Lin() | Atom():
             return []
         case Composite() | Closed():
-            scopes = [pair for p, scope in _inside(use, at) for t in p.terms for pair in _instances(t, scope)]
+            scopes = [pair for p, scope in _inside(use, at) for t in p.terms for pair in instances(t, scope)]
             return [s for t, here in scopes for s in (rename(t.coef, here), *(c for u in t.uses for c in constants_of(u, here)))]
         case _:
             assert_never(use.factor)
@@ -138,13 +138,13 @@ def constants_of(use: Use, at: Places) -> list[S]:
 def _value(use: Use, at: Places, forms: dict[Use, Array], constants: dict[S, Array]) -> Array:
     match use.factor:
         case Lin():
-            return forms[_moved(use, at)]
+            return forms[moved(use, at)]
         case Atom():
             a = use.factor
-            return function(a.fn)(a.scale * forms[_moved(Use(a.form, use.idx), at)] + a.shift)
+            return function(a.fn)(a.scale * forms[moved(Use(a.form, use.idx), at)] + a.shift)
         case Composite() | Closed():
             args = [
-                sum((_term(t, here, forms, constants) for t, here in (i for t in p.terms for i in _instances(t, scope))), jnp.zeros(()))
+                sum((_term(t, here, forms, constants) for t, here in (i for t in p.terms for i in instances(t, scope))), jnp.zeros(()))
                 for p, scope in _inside(use, at)
             ]
             return function(use.factor.fn)(*args) if isinstance(use.factor, Composite) else args[0]

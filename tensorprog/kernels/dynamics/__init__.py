@@ -20,6 +20,20 @@ from tensorprog.kernels.dynamics.ode import loss_flow
 from tensorprog.kernels.dynamics.trajectory import Blocks, Trajectory
 
 __all__ = [
-    "Blocks", "Ensemble", "Loss", "LossLike", "Trajectory", "UnstableRate", "cross_entropy", "ensemble_flow", "gradient_descent", "gradient_flow",
-    "huber", "largest_stable_rate", "logistic", "loss_flow", "minibatches", "squared",
+    "Blocks",
+    "Ensemble",
+    "Loss",
+    "LossLike",
+    "Trajectory",
+    "UnstableRate",
+    "cross_entropy",
+    "ensemble_flow",
+    "gradient_descent",
+    "gradient_flow",
+    "huber",
+    "largest_stable_rate",
+    "logistic",
+    "loss_flow",
+    "minibatches",
+    "squared",
 ]

@@ -26,8 +26,17 @@ class UnstableRate(UserWarning):
 
 @double
 def gradient_descent(
-    kernel: ArrayLike, y: ArrayLike, *, rate: Rate, steps: int, f0: ArrayLike | None = None, loss: LossLike = squared,
-    batches: ArrayLike | None = None, momentum: ArrayLike = 0.0, reduction: Reduction = "sum", record: int = 1,
+    kernel: ArrayLike,
+    y: ArrayLike,
+    *,
+    rate: Rate,
+    steps: int,
+    f0: ArrayLike | None = None,
+    loss: LossLike = squared,
+    batches: ArrayLike | None = None,
+    momentum: ArrayLike = 0.0,
+    reduction: Reduction = "sum",
+    record: int = 1,
 ) -> Trajectory:
     """f_{t+1} = f_t - eta_t K(., B_t) L'(f_t(B_t)), with B_t one point (the paper's), a minibatch, or all training points.
 

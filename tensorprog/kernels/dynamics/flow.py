@@ -28,8 +28,16 @@ class Ensemble(NamedTuple):
 
 @double
 def gradient_flow(
-    kernel: ArrayLike, y: ArrayLike, times: ArrayLike, *, f0: ArrayLike | None = None, rate: ArrayLike = 1.0, ridge: ArrayLike = 0.0,
-    relative: bool = False, reduction: Reduction = "sum", cut: float | None = None,
+    kernel: ArrayLike,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    f0: ArrayLike | None = None,
+    rate: ArrayLike = 1.0,
+    ridge: ArrayLike = 0.0,
+    relative: bool = False,
+    reduction: Reduction = "sum",
+    cut: float | None = None,
 ) -> Trajectory:
     """f_t = f_0 + K a_t with a_t = (1 - exp(-s t)) / s (y - f_0), s = K + ridge: full-batch gradient flow on (1/2) |f - y|^2.
 
@@ -58,8 +66,16 @@ def gradient_flow(
 
 @double
 def ensemble_flow(
-    ntk: Blocks, nngp: Blocks, y: ArrayLike, times: ArrayLike, *, rate: ArrayLike = 1.0, ridge: ArrayLike = 0.0,
-    relative: bool = False, reduction: Reduction = "sum", cut: float | None = None,
+    ntk: Blocks,
+    nngp: Blocks,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    rate: ArrayLike = 1.0,
+    ridge: ArrayLike = 0.0,
+    relative: bool = False,
+    reduction: Reduction = "sum",
+    cut: float | None = None,
 ) -> Ensemble:
     """Mean and covariance of gradient flow over f_0 ~ GP(0, nngp) (Lee et al. 2019, eq. 13-16).
 

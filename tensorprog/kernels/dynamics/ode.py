@@ -20,8 +20,17 @@ Floats = NDArray[np.float64]
 
 @double
 def loss_flow(
-    kernel: ArrayLike, y: ArrayLike, times: ArrayLike, *, f0: ArrayLike | None = None, loss: LossLike = squared, rate: float = 1.0,
-    momentum: float | None = None, reduction: Reduction = "sum", tolerance: float = 1e-9, method: str = "DOP853",
+    kernel: ArrayLike,
+    y: ArrayLike,
+    times: ArrayLike,
+    *,
+    f0: ArrayLike | None = None,
+    loss: LossLike = squared,
+    rate: float = 1.0,
+    momentum: float | None = None,
+    reduction: Reduction = "sum",
+    tolerance: float = 1e-9,
+    method: str = "DOP853",
 ) -> Trajectory:
     """df/dt = -eta K L'(f); with momentum mu the heavy ball f' = q, q' = -(1 - mu) q - eta K L'(f), q_0 = 0. Solved in a, with f = f_0 + K a.
 
