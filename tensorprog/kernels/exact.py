@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from tensorprog.errors import OutsideTheory
+from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
@@ -32,6 +32,7 @@ from tensorprog.kernels.precision import double
 from tensorprog.kernels.result import Kernels, refuse_infinite
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
+from tensorprog.language.valid import check
 from tensorprog.transform.backprop import Backprop, backprop
 from tensorprog.transform.flatten import without_deltas
 
@@ -155,6 +156,7 @@ class Compiled:
         program = self.network.program
         left = data_of(program, x1, "x1")
         right = left if x2 is None else data_of(program, x2, "x2")
+        same_features(left, right)
         n1, n2 = _points(left), _points(right)
         size = self.block or _fitting(self.symbolic, max(n1, n2))
         starts1, starts2 = range(0, max(n1, 1), size), range(0, max(n2, 1), size)
@@ -176,10 +178,20 @@ def compiled(
     network: Network, *, strategy: Strategy = Strategy(), dots: Dots = "derivative", flat_steps: bool = False, block: int | None = None
 ) -> Compiled:
     """The exact kernels of a network, read once; see `kernels.limit.kernels` for the arguments."""
+    check_network(network)
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps)
     return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
+
+
+def check_network(network: Network) -> None:
+    """Refuse what has no kernel: a bare program, a network that `check` refuses."""
+    if not isinstance(network, Network):
+        raise InvalidProgram(
+            f"[kernel] a kernel is that of a network, not of {type(network).__name__}. Give it a readout (tp.network), or use `limit`."
+        )
+    check(network).raise_if_invalid()
 
 
 def dimension(found: Symbolic) -> int:
@@ -204,6 +216,12 @@ def dimension(found: Symbolic) -> int:
                     return most
         stack.extend(numbers.children(node))
     return most
+
+
+def same_features(left: Arrays, right: Arrays) -> None:
+    for name, a in left.items():
+        if a.shape[-1] != right[name].shape[-1]:
+            raise InvalidProgram(f"[input] {name} has {a.shape[-1]} features in x1 and {right[name].shape[-1]} in x2. Give both the same features.")
 
 
 def _points(data: Arrays) -> int:

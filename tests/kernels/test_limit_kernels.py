@@ -246,3 +246,9 @@ def test_bad_data() -> None:
         kernels(net, jnp.asarray(X).at[1, 0].set(jnp.nan))
     with pytest.raises(tp.InvalidProgram, match="shape"):
         kernels(net, X[0])
+    with pytest.raises(tp.InvalidProgram, match="features"):
+        kernels(net, X, X[:, :3])
+    with pytest.raises(tp.InvalidProgram, match="no array of numbers"):
+        kernels(net, [["a", "b"]])
+    with pytest.raises(tp.InvalidProgram, match="not of Program"):
+        kernels(net.program, X)

@@ -93,7 +93,7 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
     for slot in program.inputs:
         if slot.name not in x:
             raise InvalidProgram(f"[input] {label} lacks {slot.name}. Give an array of shape (N, {', '.join([*slot.axes, 'd'])}).")
-        a = jnp.asarray(x[slot.name])
+        a = _numbers(x[slot.name], f"{label} for {slot.name}")
         a = a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(jnp.zeros(()).dtype)
         shape = tuple(program.size[axis] for axis in sorted(slot.axes))
         if a.ndim != len(shape) + 2 or a.shape[1:-1] != shape:
@@ -108,6 +108,13 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
         if bad:
             raise InvalidProgram(f"[input] {label} for {name} has NaN or infinite entries in row {bad[0]}. Remove or repair the row.")
     return out
+
+
+def _numbers(x: ArrayLike, what: str) -> Array:
+    try:
+        return jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise InvalidProgram(f"[input] {what} is no array of numbers ({error}). Give numbers.") from error
 
 
 def _bad_rows(a: Array) -> list[int]:

@@ -9,7 +9,7 @@ The integral over log s is a trapezoidal sum, which converges exponentially; its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import lgamma
 
@@ -70,7 +70,7 @@ def _quadratic(scalars: Scalars, p: Poly, idx: tuple[Index, ...], a: float) -> Q
 
 
 def integrate(
-    sums: list[Quadratic], factors: list[AnyFactor], mains: int, cov: Callable[[Use | int, Use | int], Array], strategy: Strategy, degree: float
+    sums: list[Quadratic], factors: Sequence[AnyFactor], mains: int, cov: Callable[[Use | int, Use | int], Array], strategy: Strategy, degree: float
 ) -> Estimate:
     """The expectation, over (N1, N2, positions).
 

@@ -23,6 +23,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
 from tensorprog.language.expr import Expr, Ref, axes_of, mul
 from tensorprog.language.program import Program
+from tensorprog.language.valid import check
 from tensorprog.transform.quotient import at_limit
 
 Fetch = Callable[[Hashable], Array]
@@ -169,7 +170,8 @@ def limit(
         jit: compile each quantity; False is faster for a great many small programs, each asked once.
 
     Raises:
-        InvalidProgram: data that do not fit, or a scalar without a value.
+        InvalidProgram: a program that `check` refuses, data that do not fit, or a scalar without a value.
         OutsideTheory: an expectation that does not exist.
     """
+    check(program).raise_if_invalid()
     return Limit(at_limit(program, scalars or ()), data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit)
