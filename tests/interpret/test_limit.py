@@ -160,3 +160,35 @@ def test_stein_form_agrees_with_derivatives(name: str) -> None:
     derivative, stein = limit(p()), limit(p(), dots="stein")
     for v in [i.out for i in p().body if isinstance(i, MatMul)]:
         np.testing.assert_allclose(np.asarray(derivative.gram(v, v)), np.asarray(stein.gram(v, v)), rtol=1e-9, atol=1e-11)
+
+
+def test_a_function_of_a_sum_with_a_nonlinear_part() -> None:
+    """E[x0 e^{-u^2}], u = -0.7 (h1 + x0), x0 = cos(b) + b/2: a linear factor beside a composite. The number is the two-dimensional integral."""
+
+    @tp.program
+    def p():
+        b = tp.initial("b")
+        x0 = tp.cos(b) + 0.5 * b
+        h1 = tp.matrix("W") @ b
+        return tp.moment(0.5 * x0 * tp.gauss(-0.7 * h1 - 0.7 * x0)).named("c")
+
+    grid = np.linspace(-9, 9, 1201)
+    b, h = grid[:, None], grid[None, :]
+    x0 = np.cos(b) + 0.5 * b
+    density = np.exp(-(b**2 + h**2) / 2) / (2 * np.pi) * (grid[1] - grid[0]) ** 2
+    close(limit(p()).scalar("c"), float((0.5 * x0 * np.exp(-0.49 * (h + x0) ** 2) * density).sum()), 1e-10)
+
+
+def test_padding_under_a_relu_is_zero() -> None:
+    """The derivative of relu at a position that is always 0 meets a factor 0, and the answer is 0, not NaN."""
+
+    @tp.program
+    def p():
+        g = tp.initial("g", axes={"t": 2})
+        W = tp.matrix("W", sigma=1.2)
+        h = W.T @ g
+        x = h * tp.relu(h.shift("t", 1))
+        y = x * tp.erf(0.5 * (W @ x).sum("t"))
+        return tp.moment(0.5 * y * y.shift("t", 1)).named("c")
+
+    np.testing.assert_array_equal(np.asarray(limit(p()).scalar("c")), [0.0, 0.0])

@@ -230,7 +230,8 @@ def _keeps_linear(use: Use) -> bool:
         case Atom():
             return use.factor.fn.name == "gaussian"
         case Composite():
-            return use.factor.fn.growth >= Growth.POLYNOMIAL or any(_multiplies_linear(p) for p in use.factor.args)
+            fn = use.factor.fn
+            return fn.name == "gaussian" or fn.growth >= Growth.POLYNOMIAL or any(_multiplies_linear(p) for p in use.factor.args)
         case Lin() | Closed():
             return False
         case _:

@@ -21,6 +21,7 @@ from tensorprog.interpret.limit.contraction import contract
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.mixture import Quadratic, integrate, quadratics
 from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
+from tensorprog.interpret.limit.ramps import is_delta
 from tensorprog.interpret.limit.scalar import (
     At,
     Expectation,
@@ -145,6 +146,8 @@ class Numbers:
         return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in order))
 
     def _product(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
+        if any(has_delta(p.node) for p in parts):
+            return self._guarded(parts, out)
         named = [(self.read(p, tuple(dict.fromkeys(p.idx))), tuple(dict.fromkeys(p.idx))) for p in parts if not isinstance(p.node.op, Hot)]
         hots = [(p.node.op.index, p.idx, p) for p in parts if isinstance(p.node.op, Hot)]
         for index, idx, hot in hots:
@@ -154,6 +157,15 @@ class Numbers:
                 continue
             named = [_gathered(a, names, index, into, source) if source in names else (a, names) for a, names in named]
         return contract(named, out)
+
+    def _guarded(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
+        """A product with the expectation of a delta: infinite where its form has no variance, and 0 there where another factor is 0."""
+        every = (*out, *dict.fromkeys(i for p in parts for i in p.idx if i not in out))
+        steady = [self.read(p, every) for p in parts if not has_delta(p.node)]
+        rest = reduce(jnp.multiply, steady, jnp.ones((1,) * (2 + len(every))))
+        infinite = reduce(jnp.multiply, (self.read(p, every) for p in parts if has_delta(p.node)))
+        product = jnp.where(rest == 0, 0.0, rest * jnp.where(rest == 0, 0.0, infinite))
+        return product.sum(tuple(range(2 + len(out), product.ndim)))
 
     def _regression(self, op: Regression, sizes: tuple[int, ...]) -> Array:
         """C^+ b, eigenvalues below 1e-10 of the largest taken as 0 (duplicated products make C singular)."""
@@ -222,6 +234,11 @@ class Numbers:
 def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
     assert not isinstance(f, gaussian.Composite)
     return replace(f, coord=place[f.coord])
+
+
+def has_delta(node: Node) -> bool:
+    """Whether a node is an expectation with the derivative of a step in it."""
+    return isinstance(node.op, Expectation) and any(is_delta(u) for u in node.op.problem.uses)
 
 
 def _diagonal(a: Array, first: int, second: int) -> Array:
