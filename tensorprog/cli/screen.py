@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape as escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 out = Console(highlight=False)
@@ -33,6 +32,8 @@ def failure(message: str) -> None:
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[float, str], None]]:
     """A bar that is told the fraction done and what is under way; on the standard error, so that results can be piped."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(28), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("[dim]{task.fields[now]}[/]"))
     with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task(title, total=1.0, now="")
