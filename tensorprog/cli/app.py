@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
+from tensorprog.cli.study import app as study
+
 app = App(
     name="tensorprog",
     help="Write a neural network once as a Tensor Program; compute, check and see what the infinite-width theory says about it.",
@@ -19,6 +21,9 @@ app = App(
 )
 
 LOOK, COMPUTE = Group("Look at a program", sort_key=1), Group("Compute", sort_key=2)
+
+study.group = (COMPUTE,)
+app.command(study)
 
 Output = Annotated[Path | None, Parameter(alias="-o")]
 OwnOption = Annotated[str, Parameter(help="An option of the architecture itself, such as `--depth 3` or `--nonlinearity erf`.")]

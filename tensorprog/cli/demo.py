@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -26,19 +25,6 @@ QUICK = Plan((16, 32, 64), 8, (32, 128), 2)
 PLANS = {"mlp": FULL, "transformer": SMALL}
 
 
-class Screen:
-    """The terminal."""
-
-    def progress(self, title: str) -> AbstractContextManager[Callable[[float, str], None]]:
-        return screen.progress(title)
-
-    def say(self, words: object) -> None:
-        if isinstance(words, str):
-            screen.plain(words)
-        else:
-            screen.out.print(words)
-
-
 def demo(names: Sequence[str], *, output: Path, quick: bool) -> None:
     """Run the stages for every network and write report.html; what was computed stays, whatever happens."""
     start = perf_counter()
@@ -46,7 +32,7 @@ def demo(names: Sequence[str], *, output: Path, quick: bool) -> None:
     tasks = [task(subject.network(name, OPTIONS.get(name, {})), QUICK if quick else PLANS.get(name, HALF)) for name in chosen]
     found: dict[int, Chapter] = {}
     try:
-        chapters(tasks, output, Screen(), found.__setitem__)
+        chapters(tasks, output, screen.Terminal(), found.__setitem__)
     finally:
         if found:
             screen.wrote(write(list(found.values()), output, perf_counter() - start))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -38,6 +38,19 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
     with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task(title, total=1.0, now="")
         yield lambda fraction, now: bars.update(task, completed=fraction, now=now)
+
+
+class Terminal:
+    """The screen of long jobs: bars that come and go, words that stay."""
+
+    def progress(self, title: str) -> AbstractContextManager[Callable[[float, str], None]]:
+        return progress(title)
+
+    def say(self, words: object) -> None:
+        if isinstance(words, str):
+            plain(words)
+        else:
+            out.print(words)
 
 
 def plain(text: str) -> None:

@@ -6,11 +6,10 @@ Every stage leaves its result in the folder as soon as it has it; a second run g
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from tensorprog.language.program import Network
 from tensorprog.language.valid import Report, check
 from tensorprog.study import plots, store
 from tensorprog.study.convergence import Curve, Study, converge
+from tensorprog.study.frame import Screen
 from tensorprog.study.training import Following, Run, follow
 
 Floats = NDArray[np.float64]
@@ -64,13 +64,6 @@ class Chapter:
     kernels: Kernels | None = None
     study: Study | None = None
     following: Following | None = None
-
-
-class Screen(Protocol):
-    """Where a person follows the work."""
-
-    def progress(self, title: str) -> AbstractContextManager[Callable[[float, str], None]]: ...
-    def say(self, words: object) -> None: ...
 
 
 def chapters(tasks: Sequence[Task], folder: Path, screen: Screen, keep: Callable[[int, Chapter], None]) -> None:
