@@ -2,7 +2,7 @@
 
 theta_{t+1} = theta_t - eta_t rate q_{t+1}, q_{t+1} = mu q_t + dL(f_t(B_t)) / dtheta, on the unit-variance tensors of `sample` (NTK
 parametrization), with the rates that `Network.training` gives them. Steps, batches, schedules and losses mean what they mean in
-`dynamics.gradient_descent`.
+`dynamics.gradient_descent`. Adam moves the same tensors, by its own q; no kernel descent is its limit.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, apply, sample
+from tensorprog.kernels import adam as adaptive
+from tensorprog.kernels.adam import Adam, Averages
 from tensorprog.kernels.dynamics.descent import Rate, batch_indices, schedule
 from tensorprog.kernels.dynamics.losses import LossLike, squared, total
 from tensorprog.kernels.dynamics.trajectory import Reduction
@@ -27,6 +29,7 @@ from tensorprog.kernels.tensors import size_of_point, unit_rates
 from tensorprog.language.program import Network
 
 Scalars = Mapping[str, ArrayLike]
+_State = tuple[Params, Averages]  # the tensors that move; the momentum, or Adam's averages
 
 
 class Path(NamedTuple):
@@ -36,6 +39,7 @@ class Path(NamedTuple):
     train: Array  # (R, N, ..)
     test: Array  # (R, M, ..); M = 0 without test points
     params: Params  # after the last step
+    snapshots: Params  # (R, *shape) of every tensor that moves, at the recorded times; empty unless asked for
 
 
 @double
@@ -55,6 +59,8 @@ def train(
     record: int | Sequence[int] = 1,
     x_test: Inputs = None,
     scalars: Scalars | None = None,
+    adam: Adam | None = None,
+    snapshots: bool = False,
 ) -> Path:
     """Train the network from `params` on (x, y) and record its outputs on the way. Pure: jit, and vmap over `params`, go through.
 
@@ -67,6 +73,8 @@ def train(
         record: keep every so many steps, or just these steps in increasing order (0: before training).
         x_test: points to look at but not to train on.
         scalars: values of initial scalars that the program leaves open.
+        adam: Adam instead of gradient descent; a tensor's rate then multiplies its step, and there is no momentum beside Adam's own.
+        snapshots: keep the tensors at the recorded times too.
 
     Raises:
         InvalidProgram: a shape, an index or a number that has no meaning, or a tensor that cannot be trained as the network says.
@@ -82,29 +90,34 @@ def train(
     def value(moving: Params, xb: Points, yb: Array) -> Array:
         return factor * total(loss, apply(network, {**params, **moving}, n, xb, scalars), yb)
 
-    def step(t: Array, state: tuple[Params, Params]) -> tuple[Params, Params]:
-        theta, q = state
+    def step(t: Array, state: _State) -> _State:
+        theta, memory = state
         b = slice(None) if batch is None else batch[t]
         g = jax.grad(value)(theta, {name: a[b] for name, a in data.items()}, target[b])
-        q = {name: momentum * q[name] + r * g[name] for name, r in rates.items()}
-        return {name: theta[name] - eta[t] * q[name] for name in rates}, q
+        if adam is not None:
+            q, memory = adaptive.direction(adam, t, g, memory)
+        else:
+            q = {name: momentum * memory.first[name] + g[name] for name in rates}
+            memory = Averages(q, {})
+        return {name: theta[name] - eta[t].astype(q[name].dtype) * r * q[name] for name, r in rates.items()}, memory
 
-    def outputs(theta: Params) -> tuple[Array, Array]:
+    def outputs(theta: Params) -> tuple[Array, Array, Params]:
         whole = {**params, **theta}
         seen = _look(network, whole, n, data, scalars)
-        return seen, seen[:0] if x_test is None else _look(network, whole, n, points_of(network, x_test), scalars)
+        tested = seen[:0] if x_test is None else _look(network, whole, n, points_of(network, x_test), scalars)
+        return seen, tested, theta if snapshots else {}
 
-    def stretch(state: tuple[Params, Params], bounds: tuple[Array, Array]) -> tuple[tuple[Params, Params], tuple[Array, Array]]:
+    def stretch(state: _State, bounds: tuple[Array, Array]) -> tuple[_State, tuple[Array, Array, Params]]:
         state = jax.lax.fori_loop(*bounds, step, state)
         return state, outputs(state[0])
 
     theta = {name: jnp.asarray(params[name]) for name in rates}
-    start = (theta, jax.tree.map(jnp.zeros_like, theta))
+    memory = adaptive.start(theta) if adam is not None else Averages(jax.tree.map(jnp.zeros_like, theta), {})
     ends = jnp.asarray(keep)
     begins = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
-    (theta, q), (seen, tested) = jax.lax.scan(stretch, start, (begins, ends))
-    theta, _ = jax.lax.fori_loop(ends[-1], jnp.asarray(steps, ends.dtype), step, (theta, q))
-    return Path(ends, seen, tested, {**params, **theta})
+    state, (seen, tested, kept) = jax.lax.scan(stretch, (theta, memory), (begins, ends))
+    theta, _ = jax.lax.fori_loop(ends[-1], jnp.asarray(steps, ends.dtype), step, state)
+    return Path(ends, seen, tested, {**params, **theta}, kept)
 
 
 @double
