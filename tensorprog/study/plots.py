@@ -28,21 +28,12 @@ KERNEL = LinearSegmentedColormap.from_list("kernel", ["#2b6cb0", "#f7f9fb", "#d1
 SEQUENTIAL = LinearSegmentedColormap.from_list("kernel_positive", ["#f7f9fb", "#8fb8dd", "#2b6cb0", "#16325c"])
 
 
-def convergence(study: Study) -> Figure:
-    """Relative error against width: one line a quantity with bootstrap intervals, its fit, every seed behind, and a guide of slope -1/2."""
-    fig, ax = _canvas(6.4, 4.6)
-    widths = np.array(study.widths, dtype=float)
-    for i, curve in enumerate(study.curves):
-        _curve(ax, curve, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], 1.0 + 0.05 * (i - (len(study.curves) - 1) / 2))
-    lowest = min((c.rms[0] for c in study.curves if c.rms[0] > 0), default=1.0)
-    guide = 0.55 * lowest * np.sqrt(widths[0] / widths)
-    ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
-    ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
-    _log_widths(ax, study.widths)
-    _log_percent(ax)
-    _title(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
-    ax.set_ylabel("relative error of the kernel" if {c.quantity for c in study.curves} <= {"nngp", "ntk"} else "relative error")
-    _legend(ax)
+def convergence(*studies: Study) -> Figure:
+    """Relative error against width, a panel a study: one line a quantity with bootstrap intervals, its fit, its seeds, a guide of slope -1/2."""
+    fig = Figure(figsize=(0.4 + 6.0 * len(studies), 4.6), layout="constrained")
+    for ax, study in zip(np.atleast_1d(fig.subplots(1, len(studies), sharey=True)), studies, strict=True):
+        _dress(ax)
+        _convergence(ax, study)
     return fig
 
 
@@ -97,6 +88,21 @@ def contributions(by_parameter: Mapping[str, ArrayLike], title: str = "Which par
 
 
 # Panels.
+
+
+def _convergence(ax: Axes, study: Study) -> None:
+    widths = np.array(study.widths, dtype=float)
+    for i, curve in enumerate(study.curves):
+        _curve(ax, curve, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], 1.0 + 0.05 * (i - (len(study.curves) - 1) / 2))
+    lowest = min((c.rms[0] for c in study.curves if c.rms[0] > 0), default=1.0)
+    guide = 0.55 * lowest * np.sqrt(widths[0] / widths)
+    ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
+    ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
+    _log_widths(ax, study.widths)
+    _log_percent(ax)
+    _title(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
+    ax.set_ylabel("relative error of the kernel" if {c.quantity for c in study.curves} <= {"nngp", "ntk"} else "relative error")
+    _legend(ax)
 
 
 def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> None:
