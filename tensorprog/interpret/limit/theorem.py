@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -69,35 +69,41 @@ class Limit:
         """E Z^x Z^y between all positions of x and all positions of y: (N, *positions of x, *positions of y)."""
         env = self._master.env(LEFT)
         s = self._master.pair(env[x], env[y])
-        return self._value(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y]))).value
+        return self._values([(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y])))])[0].value
 
     def estimate(self, psi: Expr) -> Estimate:
         """E psi with the way in which it was found and its error (see `measured`)."""
+        return self.estimates([psi])[0]
+
+    def estimates(self, psis: Sequence[Expr]) -> list[Estimate]:
+        """E psi of several expressions at once: what they share is computed once. The method is that of all together."""
         master = self._master
-        s = master.expect(psi, master.env(LEFT))
-        return self._value(s, axes_of(psi, self.program.axes_of))
+        asked = [(master.expect(psi, master.env(LEFT)), axes_of(psi, self.program.axes_of)) for psi in psis]
+        return self._values(asked)
 
-    def _value(self, s: S, order: tuple[str, ...]) -> Estimate:
+    def _values(self, asked: Sequence[tuple[S, tuple[str, ...]]]) -> list[Estimate]:
         fetch = leaves(self.program, (self.data, self.data), self.given, self.overrides)
-        return evaluate(self._master.e, s, order, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
+        return evaluate(self._master.e, asked, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
 
 
-def evaluate(e: Expectations, s: S, order: tuple[str, ...], fetch: Fetch, strategy: Strategy, *, squeeze: bool, jit: bool) -> Estimate:
-    """The number of s with method and error; `squeeze` drops the dimension of the points."""
+def evaluate(
+    e: Expectations, asked: Sequence[tuple[S, tuple[str, ...]]], fetch: Fetch, strategy: Strategy, *, squeeze: bool, jit: bool
+) -> list[Estimate]:
+    """The numbers of scalars, each over axes in the order asked for, with method and error; `squeeze` drops the dimension of the points."""
     methods: list[str] = []
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(e, fetch, how)
-        value = numbers.value(s, order)
-        return Run(value[0, 0] if squeeze else value[:, 0], methods_of(numbers), len(numbers.estimates))
+        values = [numbers.value(s, order) for s, order in asked]
+        return Run([v[0, 0] if squeeze else v[:, 0] for v in values], methods_of(numbers), len(numbers.estimates))
 
-    def whole() -> tuple[Array, Array]:
+    def whole() -> tuple[list[Array], list[Array]]:
         found = measured(run, strategy)
         methods.append(found.method)
         return found.value, found.error
 
-    value, error = (jax.jit(whole) if jit else whole)()
-    return Estimate(value, methods[0], error)
+    values, errors = (jax.jit(whole) if jit else whole)()
+    return [Estimate(value, methods[0], error) for value, error in zip(values, errors, strict=True)]
 
 
 class Run(NamedTuple):

@@ -1,0 +1,153 @@
+"""Training programs given their data: outputs f_0 .. f_T at finite width, in the limit, and by particles (Yang & Littwin 2021, App. D.1).
+
+| meaning   | of the unrolled program                              | is                                        |
+| --------- | ---------------------------------------------------- | ----------------------------------------- |
+| finite    | `finite_outputs`                                     | SGD on the sampled network, to rounding   |
+| limit     | `limit_outputs`                                      | kernel gradient descent (NTK parametrization); the feature-learning limit (muP) |
+| particles | `particle_outputs`                                   | the same, sampled, for every program      |
+
+In the NTK parametrization f_0 is random in the limit: the program is conditioned on it, and it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.gaussian.problem import Estimate, Strategy
+from tensorprog.interpret.finite import Inputs, Params, apply, run, widths
+from tensorprog.interpret.limit.master import Dots
+from tensorprog.interpret.limit.theorem import limit
+from tensorprog.interpret.particles.estimate import particles
+from tensorprog.kernels.precision import double
+from tensorprog.language.expr import Ref
+from tensorprog.transform.unroll import Unrolled
+
+
+@double
+def finite_outputs(u: Unrolled, params: Params, n: int, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None) -> Array:
+    """f_0 .. f_T of the network with these tensors, (T + 1, samples, *outputs): SGD, to rounding.
+
+    Args:
+        params: tensors of the network from `sample` at base width n.
+        inputs: all samples, (samples, *positions, d), or one such array an input.
+        labels: (samples, *outputs); those of probes are not read.
+        start: f_0; by default that of the network itself. With another f_0 condition the readout on it first (`conditioned`).
+    """
+    f_0 = first_outputs(u, params, n, inputs) if start is None and u.start is not None else start
+    values = run(u.program, tensors(u, params), n, _slots(u, inputs), given(u, inputs, labels, f_0, n))
+    return jnp.stack([jnp.moveaxis(values[f], _place(u), 0) for f in u.f])
+
+
+@double
+def first_outputs(u: Unrolled, params: Params, n: int, inputs: Inputs) -> Array:
+    """f_0 of the network with these tensors, (samples, *outputs)."""
+    return apply(u.network, params if u.outputs is None else tensors(u, params), n, inputs)
+
+
+@double
+def limit_outputs(
+    u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, *, dots: Dots = "derivative", strategy: Strategy = Strategy()
+) -> Estimate:
+    """f°_0 .. f°_T, (T + 1, samples, *outputs), with the largest error of all.
+
+    Args:
+        start: f_0 in the NTK parametrization, 0 unless given.
+        dots: as in `limit`; "drop" shows what training would be if W^T were independent of W.
+    """
+    data = {name: a[None] for name, a in _slots(u, inputs).items()}
+    found = limit(u.program, data, scalars=given(u, inputs, labels, start), strategy=strategy, dots=dots)
+    estimates = [Estimate(e.value[0], e.method, e.error[0]) for e in found.estimates([Ref(f) for f in u.f])]
+    return _joined(u, estimates)
+
+
+@double
+def particle_outputs(
+    u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, *, key: Array, samples: int = 2**16, replicates: int = 8
+) -> Estimate:
+    """f°_0 .. f°_T as `limit_outputs`, by sampling, with standard errors."""
+    scalars = given(u, inputs, labels, start)
+    found = particles(u.program, samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=scalars)
+    return _joined(u, [found.scalar(f) for f in u.f])
+
+
+def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, n: int | None = None) -> dict[str, Array]:
+    """The initial scalars of a training program: labels, f_0, Gram scalars of the inputs and, at base width n, powers and ratios of the widths.
+
+    Raises:
+        InvalidProgram: labels or f_0 whose shape is not (samples, *outputs).
+    """
+    p = u.program
+    data = _slots(u, inputs)
+    shape = tuple(p.size[a] for a in (u.sample, *u.network.output_axes))
+    known: dict[str, Array] = {u.labels: _over(u, labels, shape, "labels")}
+    if u.start is not None:
+        known[u.start] = _over(u, jnp.zeros(shape) if start is None else start, shape, "f_0")
+    for (a, b), name in u.grams.items():
+        known[name] = _gram(u, name, a, b, data)
+    if n is not None:
+        size = widths(p, n)[u.tape.back.base]
+        known |= {c.name: jnp.asarray(float(size) ** c.exponent) for c in p.scalars if c.exponent < 0}
+        known |= {name: jnp.asarray(r) for name, r in u.tape.back.scalars(n).items()}
+    return known
+
+
+def tensors(u: Unrolled, params: Params) -> dict[str, Array]:
+    """The tensors of the network as those of the program, where a readout is a family over the outputs and not an array with that dimension first."""
+    out = dict(params)
+    for r in u.network.readouts:
+        v = params[r.vector]
+        if v.ndim == len(r.axes) + 2:
+            out[r.vector] = v[0]
+        elif u.outputs is not None and u.outputs in r.axes:
+            out[r.vector] = jnp.moveaxis(v, 0, sorted(r.axes).index(u.outputs))
+    return out
+
+
+def _slots(u: Unrolled, inputs: Inputs) -> dict[str, Array]:
+    """Inputs (samples, *positions, d) in the layout of the program, axes sorted by name."""
+    names = [i.name for i in u.program.inputs]
+    if not isinstance(inputs, Mapping):
+        if len(names) != 1 or inputs is None:
+            raise InvalidProgram(f"[input] the inputs are {names}. Give a mapping from each name to its array.")
+        inputs = {names[0]: inputs}
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise InvalidProgram(f"[input] the inputs are {names}; missing: {missing}. Give all samples of each.")
+    return {i.name: jnp.moveaxis(jnp.asarray(inputs[i.name]), 0, sorted(i.axes).index(u.sample)) for i in u.program.inputs}
+
+
+def _over(u: Unrolled, a: ArrayLike, shape: tuple[int, ...], what: str) -> Array:
+    """An array (samples, *outputs) in the layout of the program."""
+    a = jnp.asarray(a, dtype=float)
+    if a.shape != shape:
+        raise InvalidProgram(f"[shape] {what} of shape {a.shape} are given for {shape}: samples, then outputs. Give one for every sample and output.")
+    return jnp.moveaxis(a, 0, _place(u))
+
+
+def _place(u: Unrolled) -> int:
+    """Where the samples stand among the axes of f."""
+    return sorted((u.sample, *u.network.output_axes)).index(u.sample)
+
+
+def _gram(u: Unrolled, name: str, a: str, b: str, data: Mapping[str, Array]) -> Array:
+    """<xi_a, xi_b> / d over the axes of the Gram scalar in sorted order."""
+    axes = next(c.axes for c in u.program.scalars if c.name == name)
+    first, second = (sorted(i.axes) for i in (next(i for i in u.program.inputs if i.name == x) for x in (a, b)))
+    whole = jnp.tensordot(data[a], data[b], axes=(-1, -1)) / data[a].shape[-1]
+    split = len(first)
+    then = dict(zip(next(i.axes for i in u.program.inputs if i.name == b), axes[split:], strict=True))
+    order = [*first, *(then[x] for x in second)]
+    return jnp.transpose(whole, [order.index(x) for x in sorted(axes)])
+
+
+def _joined(u: Unrolled, found: list[Estimate]) -> Estimate:
+    at = _place(u)
+    value, error = (
+        jnp.stack([jnp.moveaxis(jnp.asarray(a), at, 0) for a in arrays]) for arrays in ([e.value for e in found], [e.error for e in found])
+    )
+    return Estimate(value, found[0].method, error)

@@ -1,0 +1,65 @@
+"""Optimizers whose step is linear in the gradients: what a tensor has moved by is a weighted sum of them (Yang & Littwin 2021, section 5).
+
+    q_{s+1} = mu q_s + g_s,    theta_{s+1} = (1 - eta_s lambda) theta_s - eta_s q_{s+1}
+
+    theta_t = kept(t) theta_0 - sum_{s < t} weight(t, s) g_s
+
+with kept(t) = prod_{u < t} (1 - eta_u lambda) and weight(t, s) = sum_{s <= u < t} eta_u mu^{u - s} prod_{u < w < t} (1 - eta_w lambda).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite, prod
+
+from tensorprog.errors import InvalidProgram
+
+Rate = float | Sequence[float] | Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent; `rate` eta is a number, one number a step, or a function of the step; `decay` lambda is decoupled weight decay."""
+
+    rate: Rate = 1.0
+    momentum: float = 0.0
+    decay: float = 0.0
+
+    def schedule(self, steps: int) -> Schedule:
+        """The schedule of so many steps.
+
+        Raises:
+            InvalidProgram: too few rates, or one that is not a finite number.
+        """
+        rate = self.rate
+        rates = (
+            tuple(float(rate(s)) if callable(rate) else float(rate[s]) if isinstance(rate, Sequence) else float(rate) for s in range(steps))
+            if (not isinstance(rate, Sequence) or len(rate) >= steps)
+            else ()
+        )
+        if len(rates) < steps or not all(map(isfinite, (*rates, self.momentum, self.decay))):
+            raise InvalidProgram(f"[optimizer] {self} does not say a finite rate for each of {steps} steps. Give one number, or one a step.")
+        return Schedule(rates, self.momentum, self.decay)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    rates: tuple[float, ...]
+    momentum: float
+    decay: float
+
+    def kept(self, t: int) -> float:
+        """The factor on theta_0 after t steps."""
+        return self._decayed(0, t)
+
+    def weight(self, t: int, s: int) -> float:
+        """The factor on -g_s after t steps."""
+        return sum(self.rates[u] * self.momentum ** (u - s) * self._decayed(u + 1, t) for u in range(s, t))
+
+    def is_plain(self) -> bool:
+        """Whether weight(t, s) does not depend on t."""
+        return self.momentum == 0.0 and self.decay == 0.0
+
+    def _decayed(self, first: int, last: int) -> float:
+        return prod(1.0 - self.rates[u] * self.decay for u in range(first, last))
