@@ -50,7 +50,7 @@ from tensorprog.build.inputs import Data, Output, embedding, readout
 from tensorprog.build.layers import attention, batchnorm, conv, layernorm, rmsnorm, taps
 from tensorprog.build.network import network, program
 from tensorprog.build.value import Value
-from tensorprog.errors import InternalError, InvalidProgram, OutsideTheory, TensorProgramError
+from tensorprog.errors import Incomplete, InternalError, InvalidProgram, OutsideTheory, TensorProgramError
 from tensorprog.language.expr import Growth
 from tensorprog.language.instr import Width
 from tensorprog.language.program import Network, Program, Training
@@ -85,6 +85,9 @@ LATER = {
     "empirical_kernels": "tensorprog.kernels.empirical:empirical_kernels",
     "particle_kernels": "tensorprog.kernels.particles:particle_kernels",
     "path_ntk": "tensorprog.kernels.paths:path_ntk",
+    "tiled_kernels": "tensorprog.kernels.tiles:tiled_kernels",
+    "tiled_matrix": "tensorprog.kernels.tiles:tiled_matrix",
+    "open_store": "tensorprog.kernels.tiles:open_store",
     "posterior": "tensorprog.kernels.posterior:posterior",
     "gradient_descent": "tensorprog.kernels.dynamics.descent:gradient_descent",
     "gradient_flow": "tensorprog.kernels.dynamics.flow:gradient_flow",
@@ -152,6 +155,7 @@ __all__ = [  # noqa: RUF022  # in the order in which one meets them
     "TensorProgramError",
     "InvalidProgram",
     "OutsideTheory",
+    "Incomplete",
     "InternalError",
 ]
 
