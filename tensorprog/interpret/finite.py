@@ -28,8 +28,9 @@ from jax.typing import ArrayLike, DTypeLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.expression import evaluate
 from tensorprog.interpret.initial import gaussians, positions, scale
-from tensorprog.language.expr import refs
-from tensorprog.language.instr import Embedding, Gaussian, InitScalar, Input, MatMul, Moment, Nonlin
+from tensorprog.interpret.outer import outer
+from tensorprog.language.expr import copies, refs
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar, Input, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program, Readout
 
 Params = Mapping[str, Array]
@@ -127,7 +128,7 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
     size, dtype = widths(program, n), jnp.result_type(float if not params else jnp.result_type(*params.values()))
     data = {name: xi.astype(dtype) for name, xi in inputs_of(program, inputs).items()}
     values = _initial(program, params, data, size) | {c: a.astype(dtype) for c, a in _scalars(program, n, scalars or {}).items()}
-    vectors = {name for name, width in program.width_of.items() if width is not None}
+    vectors = frozenset(name for name, width in program.width_of.items() if width is not None)
     for i in program.body:
         match i:
             case MatMul(out, matrix, arg, transpose):
@@ -141,6 +142,8 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
             case Moment(out, psi):
                 value = evaluate(psi, values, program.axes_of, vectors)
                 values[out] = value if vectors.isdisjoint(refs(psi)) else value.mean(-1)
+            case OuterNonlin(out, psi):
+                values[out] = outer(psi, values, dict.fromkeys(copies(psi), values), program.axes_of, vectors, size[program.width_of[out] or ""])
             case _:
                 assert_never(i)
     return values

@@ -19,7 +19,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.language import expr, instr, program
-from tensorprog.language.expr import Fn
+from tensorprog.language.expr import Fn, Ref
 from tensorprog.language.finding import MAX_CHARACTERS, MAX_DEPTH
 from tensorprog.language.nonlin import named
 from tensorprog.language.program import Network, Program
@@ -74,6 +74,8 @@ def _encode(value: Any) -> Any:
     match value:
         case Fn(name, constants, order):
             return {"type": "Fn", "name": name, "constants": _encode(constants), "order": list(order)}
+        case Ref(name, 0):
+            return {"type": "Ref", "name": name}
         case Fraction():
             return str(value)
         case float() if value != value or value in (float("inf"), float("-inf")):
@@ -131,6 +133,8 @@ def _decode_union(value: Any, kinds: tuple[Any, ...], place: str, functions: Map
 
 def _record(value: dict[str, Any], kind: type, place: str, functions: Mapping[str, Fn]) -> Any:
     hints = {f.name: _hints(kind)[f.name] for f in fields(kind)}
+    if kind is Ref:
+        value = {"copy": 0, **value}
     unknown, missing = sorted(value.keys() - hints.keys() - {"type"}), sorted(hints.keys() - value.keys())
     if unknown or missing or value.get("type") != kind.__name__:
         raise _wrong(sorted(value), f"a {kind.__name__} with the fields {', '.join(hints)}", place)

@@ -48,9 +48,13 @@ class Fn:
 
 @dataclass(frozen=True)
 class Ref:
-    """A variable of the program: a vector or a scalar."""
+    """A variable of the program: a vector or a scalar.
+
+    In an OuterNonlin a vector is read at the own coordinate a (`copy` 0) or at another one, b_k (`copy` k >= 1).
+    """
 
     name: str
+    copy: int = 0
 
 
 @dataclass(frozen=True)
@@ -233,11 +237,38 @@ def refs(e: Expr) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.name for node in walk(e) if isinstance(node, Ref)))
 
 
-def substitute(e: Expr, by: Mapping[str, Expr]) -> Expr:
+def copies(e: Expr) -> tuple[int, ...]:
+    """The other coordinates b_k that are read, in order."""
+    return tuple(sorted({node.copy for node in walk(e) if isinstance(node, Ref)} - {0}))
+
+
+def moved(e: Expr, to: Mapping[int, int], is_scalar: Callable[[str], bool]) -> Expr:
+    """The expression with every vector that is read at coordinate k read at coordinate to[k] instead."""
     if isinstance(e, Ref):
-        return by.get(e.name, e)
+        return e if is_scalar(e.name) else Ref(e.name, to.get(e.copy, e.copy))
     below = children(e)
-    new = tuple(substitute(c, by) for c in below)
+    new = tuple(moved(c, to, is_scalar) for c in below)
+    return e if new == below else rebuild(e, new)
+
+
+def localized(e: Expr) -> Expr:
+    """The expression with a name of its own for each vector at each other coordinate: x'1 for x at b_1."""
+    if isinstance(e, Ref):
+        return Ref(local_name(e))
+    below = children(e)
+    return rebuild(e, tuple(map(localized, below))) if below else e
+
+
+def local_name(r: Ref) -> str:
+    return f"{r.name}'{r.copy}" if r.copy else r.name
+
+
+def substitute(e: Expr, by: Mapping[str, Expr], is_scalar: Callable[[str], bool] = lambda _: False) -> Expr:
+    """The expression with others for some variables; where one is read at another coordinate, so are the vectors that stand for it."""
+    if isinstance(e, Ref):
+        return moved(by[e.name], {0: e.copy}, is_scalar) if e.copy and e.name in by else by.get(e.name, e)
+    below = children(e)
+    new = tuple(substitute(c, by, is_scalar) for c in below)
     return e if new == below else rebuild(e, new)
 
 

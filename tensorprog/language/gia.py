@@ -16,7 +16,7 @@ from typing import assert_never
 
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs
 from tensorprog.language.hypotheses import both_ways
-from tensorprog.language.instr import Gaussian, MatMul, Moment, Nonlin
+from tensorprog.language.instr import Gaussian, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.nonlin import parity as parity_of
 from tensorprog.language.program import Network, Program
 
@@ -128,7 +128,7 @@ def parities(p: Program, special: frozenset[str]) -> dict[str, Parity]:
         match i:
             case MatMul(out, _, arg, _):
                 found[out] = found[arg]
-            case Nonlin(out, psi) | Moment(out, psi):
+            case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
                 found[out] = parity(psi, found)
             case _:
                 assert_never(i)

@@ -3,7 +3,7 @@
 sum      = ["-"] product {("+" | "-") product}
 product  = power {("*" | "/") power}
 power    = {"-"} atom ["^" number]
-atom     = number | name | "(" sum ")" | call
+atom     = number | name ["'" integer] | "(" sum ")" | call
 call     = name ["[" constants "]"] [primes | "{" orders "}"] "(" sum {"," sum} ")"
          | ("sum" | "softmax") "[" axis "]" "(" sum ")"
          | "gather" "[" axis ["->" axis] ":" indices "]" "(" sum ")"
@@ -96,11 +96,16 @@ class Expressions:
         if word.kind == "name" and word.text in CALLS and line.sees("[", "(", k=1):
             return self._special(line.take())
         if word.kind in ("name", "quoted"):
-            return self._call() if self._calls() else Ref(line.name())
+            return self._call() if self._calls() else self._variable()
         raise line.unexpected("an expression")
 
     def _calls(self) -> bool:
-        return self.line.sees("(", "[", "'", "{", k=1)
+        return self.line.sees("(", "[", "{", k=1) or (self.line.sees("'", k=1) and self.line.peek(2).kind != "number")
+
+    def _variable(self) -> Ref:
+        """x, or x'2: x at the coordinate b_2 of an OuterNonlin."""
+        name = self.line.name()
+        return Ref(name, self.line.integer()) if self.line.skip("'") else Ref(name)
 
     def _arguments(self) -> tuple[Expr, ...]:
         """A parenthesized list, one level deeper."""
@@ -179,7 +184,8 @@ class Expressions:
             case "tensor" | "onehot" | "eye":
                 return _constants(line, word)
             case _:
-                raise Fault(word.column, f"{word.text} stands inside an expression", "Give it a line of its own: c := moment(..)", "moment")
+                way_out = f"Give it a line of its own: y := {word.text}(..)"
+                raise Fault(word.column, f"{word.text} stands inside an expression", way_out, word.text)
 
 
 def _negated(factors: list[Expr]) -> list[Expr]:

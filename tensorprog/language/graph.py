@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.expr import refs
-from tensorprog.language.instr import MatMul, Moment, Nonlin
+from tensorprog.language.expr import Ref, refs, walk
+from tensorprog.language.instr import MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def kinds(p: Program) -> Mapping[str, Kind]:
         match i:
             case MatMul(out):
                 kind[out] = "G-var"
-            case Nonlin(out):
+            case Nonlin(out) | OuterNonlin(out):
                 kind[out] = "X-var"
             case Moment(out):
                 kind[out] = "scalar"
@@ -50,8 +50,9 @@ def to_networkx(p: Program) -> nx.DiGraph[Any]:
         match i:
             case MatMul(out, matrix, arg, transpose):
                 graph.add_edge(arg, out, rule="matmul", matrix=matrix, transpose=transpose)
-            case Nonlin(out, psi) | Moment(out, psi):
-                graph.add_edges_from((x, out, {"rule": "nonlin" if isinstance(i, Nonlin) else "moment"}) for x in refs(psi))
+            case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
+                rule = {Nonlin: "nonlin", Moment: "moment", OuterNonlin: "outer"}[type(i)]
+                graph.add_edges_from((x, out, {"rule": rule}) for x in refs(psi))
             case _:
                 assert_never(i)
     return graph
@@ -85,7 +86,7 @@ def _not_reduced(p: Program) -> str | None:
             case MatMul(out, _, arg, _):
                 if kind[arg] != "X-var":
                     return f"{out} multiplies {arg}, which is no X-var"
-            case Nonlin(out, psi) | Moment(out, psi):
+            case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
                 chained = next((x for x in refs(psi) if kind[x] == "X-var"), None)
                 if chained is not None:
                     return f"{out} reads {chained}, which is an X-var"
@@ -139,8 +140,10 @@ def _paths_to(p: Program, g: str) -> Iterator[Path]:
 def _read(p: Program, x: str) -> tuple[str, ...]:
     """The vectors that the X-var x reads; gradients through scalars vanish, and paths do not go through them."""
     i = p.instruction.get(x)
-    return tuple(g for g in refs(i.psi) if not p.is_scalar(g)) if isinstance(i, Nonlin) else ()
+    if not isinstance(i, Nonlin | OuterNonlin):
+        return ()
+    return tuple(dict.fromkeys(r.name for r in walk(i.psi) if isinstance(r, Ref) and r.copy == 0 and not p.is_scalar(r.name)))
 
 
 def _ends(p: Program, to: str) -> tuple[str, ...]:
-    return _read(p, to) if isinstance(p.instruction.get(to), Nonlin) else (to,)
+    return _read(p, to) if isinstance(p.instruction.get(to), Nonlin | OuterNonlin) else (to,)

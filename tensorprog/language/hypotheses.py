@@ -16,7 +16,7 @@ from math import inf
 from typing import assert_never
 
 from tensorprog.language.expr import ZERO, Add, Apply, Expr, Fn, Gather, Growth, Mul, Number, Power, Ref, Softmax, Sum, Tensor, refs, substitute, walk
-from tensorprog.language.instr import InitScalar, Instr, MatMul, Moment, Nonlin
+from tensorprog.language.instr import InitScalar, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.judgement import Said
 from tensorprog.language.order import bounded_away, not_negative, order
 from tensorprog.language.program import Program
@@ -26,16 +26,19 @@ BOUNDED = ("tanh", "erf", "sigmoid", "sin", "cos", "gaussian", "step", "sign", "
 
 
 class Language(StrEnum):
-    """The languages of Netsor programs, by what a program uses (language.md 2)."""
+    """The languages of tensor programs, by what a program uses (language.md 2)."""
 
     NETSOR = "Netsor"
     NETSOR_PLUS = "Netsor+"
     NETSOR_T = "Netsor-T"
     NETSOR_T_PLUS = "Netsor-T+"
+    NE_OR_T = "NE-OR-T"
 
 
 def language(p: Program) -> Language:
-    """The smallest language that holds the program: T if a matrix is used with its transpose, + if there are scalars."""
+    """The smallest language that holds the program: T if a matrix is used with its transpose, + if there are scalars; NE-OR-T for an OuterNonlin."""
+    if any(isinstance(i, OuterNonlin) for i in p.body):
+        return Language.NE_OR_T
     transposed = bool(both_ways(p))
     scalars = {c.name for c in p.scalars}
     plus = any(isinstance(i, Moment) or (isinstance(i, Nonlin) and scalars & set(refs(i.psi))) for i in p.body)
@@ -75,7 +78,7 @@ class Walk:
                 self.order[out] = self.order[arg]
                 self.tail[out] = max(1.0, self.dots.get((matrix, not transpose), 0.0))
                 self.dots[matrix, transpose] = max(self.dots.get((matrix, transpose), 0.0), self.tail[arg])
-            case Nonlin(out, psi) | Moment(out, psi):
+            case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
                 grows = order(psi, self.order)
                 if grows > 0:
                     yield from _does_not_converge(i, grows)
@@ -148,10 +151,10 @@ class Walk:
 
 def _parameters(p: Program) -> bool:
     """Whether a scalar is a parameter of some function."""
-    return any(p.is_scalar(n) for i in p.body if isinstance(i, Nonlin | Moment) for n in refs(i.psi))
+    return any(p.is_scalar(n) for i in p.body if not isinstance(i, MatMul) for n in refs(i.psi))
 
 
-def _does_not_converge(i: Nonlin | Moment, grows: float) -> Iterator[Said]:
+def _does_not_converge(i: Nonlin | Moment | OuterNonlin, grows: float) -> Iterator[Said]:
     rate = "it divides by 0" if grows == inf else f"it may grow like n^{grows:g}"
     what = "a scalar converges" if isinstance(i, Moment) else "the law of a coordinate converges"
     yield "scalar", f"{rate}, and {what}; v.x / sqrt(n) is a Gaussian process in the limit, not a constant", CONDITION

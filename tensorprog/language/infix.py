@@ -13,7 +13,7 @@ from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, 
 from tensorprog.language.finding import MAX_DEPTH
 from tensorprog.language.scanner import spelled
 
-CALLS = ("moment", "sum", "softmax", "gather", "select", "rename", "shift", "tensor", "onehot", "eye", "add", "mul")
+CALLS = ("moment", "outer", "sum", "softmax", "gather", "select", "rename", "shift", "tensor", "onehot", "eye", "add", "mul")
 LOOSE, PRODUCT, POWER, ATOM = range(4)
 
 
@@ -48,8 +48,8 @@ def _at(e: Expr, level: int) -> str:
 def _written(e: Expr) -> tuple[str, int]:
     """The text of a node, and how tightly it binds."""
     match e:
-        case Ref(name):
-            return spelled(name), ATOM
+        case Ref(name, copy):
+            return spelled(name) + (f"'{copy}" if copy else ""), ATOM
         case Number(value):
             return numeral(value), LOOSE if value < 0 else ATOM
         case Tensor():

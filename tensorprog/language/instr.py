@@ -8,6 +8,7 @@
 | g = W x, g = W^T x    | MatMul                   | a G-var                                                                     |
 | x = psi(h..; c..)     | Nonlin                   | coordinatewise; an X-var                                                    |
 | c = (1/n) sum_a psi_a | Moment                   | average over coordinates; with no vector in psi: a function of scalars      |
+| x_a = avg_b psi(a; b) | OuterNonlin              | psi of two or more coordinates, averaged over all but the own; an X-var     |
 | n                     | Width                    | a width class; classes grow at fixed ratios to the base n                   |
 | token, time, pixel    | Axis                     | a finite named axis; a variable over axes is a family, one member a position |
 """
@@ -46,7 +47,18 @@ class Moment:
     psi: Expr
 
 
-Instr = MatMul | Nonlin | Moment
+@dataclass(frozen=True)
+class OuterNonlin:
+    """out_a = (1 / n^m) sum over b1 .. bm of psi(X_a; X_b1; ..; X_bm; c1 .. cl), each b_k over its own width class (Yang & Littwin 2023, Def. 2.6.1).
+
+    In psi, Ref(x) reads x_a and Ref(x, k) reads x at b_k.
+    """
+
+    out: str
+    psi: Expr
+
+
+Instr = MatMul | Nonlin | Moment | OuterNonlin
 
 
 @dataclass(frozen=True)

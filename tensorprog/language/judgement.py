@@ -6,6 +6,7 @@
 | [matmul]     | a matrix multiplies a vector, of the width of its columns (of its rows, if transposed)                    |
 | [nonlin]     | the vectors of a Nonlin have one width; functions exist and get as many arguments as they take            |
 | [moment]     | so for a Moment                                                                                           |
+| [outer]      | other coordinates, x'1, x'2, .., are read in an OuterNonlin only, where each has vectors of one width      |
 | [axis]       | axes are declared; Sum, Gather and Softmax work along an axis that is there; tables fit their axes        |
 | [softmax]    | a softmax is of scalars                                                                                   |
 | [constant]   | numbers are finite                                                                                        |
@@ -22,10 +23,10 @@ from difflib import get_close_matches
 from math import isfinite, prod
 from typing import assert_never
 
-from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
+from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, copies, refs, walk
 from tensorprog.language.finding import MAX_DEPTH, MAX_ENTRIES, MAX_LEAVES
 from tensorprog.language.infix import depth
-from tensorprog.language.instr import InitVector, Instr, MatMul, Matrix, Moment, Nonlin
+from tensorprog.language.instr import InitVector, Instr, MatMul, Matrix, Moment, Nonlin, OuterNonlin
 from tensorprog.language.nonlin import named
 
 MAX_COMPARED = 200  # names among which one that is meant is looked for
@@ -89,14 +90,15 @@ def instruction(i: Instr, scope: Scope) -> Generator[Said, None, Type]:
     match i:
         case MatMul():
             return (yield from _matmul(i, scope))
-        case Nonlin(_, psi) | Moment(_, psi):
-            rule = "nonlin" if isinstance(i, Nonlin) else "moment"
+        case Nonlin(_, psi) | Moment(_, psi) | OuterNonlin(_, psi):
+            rule = {Nonlin: "nonlin", Moment: "moment", OuterNonlin: "outer"}[type(i)]
             axes = yield from expression(psi, scope)
+            yield from _coordinates(psi, rule, scope)
             width = yield from _common_width(psi, rule, scope)
             if axes is None:
                 return FAULTY
             yield from over(sorted(axes), scope)
-            return Type((width or next(iter(scope.widths), None)) if rule == "nonlin" else None, axes)
+            return Type(None if rule == "moment" else width or next(iter(scope.widths), None), axes)
         case _:
             assert_never(i)
 
@@ -120,9 +122,28 @@ def _matmul(i: MatMul, scope: Scope) -> Generator[Said, None, Type]:
     return Type(out, x.axes)
 
 
-def _common_width(psi: Expr, rule: str, scope: Scope) -> Generator[Said, None, str | None]:
+def _coordinates(psi: Expr, rule: str, scope: Scope) -> Iterator[Said]:
+    """[outer]: which coordinates are read, and of what."""
+    read = copies(psi)
+    if rule != "outer":
+        if read:
+            yield "outer", f"it reads coordinate {read[0]} beside its own", "Write y := outer(..), which averages over it"
+        return
+    if read != tuple(range(1, len(read) + 1)):
+        yield "outer", f"it reads the coordinates {', '.join(map(str, read))}", f"Number them 1 to {len(read)}, without a gap"
+    if not read:
+        yield "outer", "it reads no coordinate but its own", "Write x'1 for x at the other one, or leave out the outer( )"
+    elsewhere = (e for e in walk(psi) if isinstance(e, Ref) and e.copy)
+    scalar = next((e for e in elsewhere if (kind := scope.variables.get(e.name, FAULTY)).known and kind.width is None), None)
+    if scalar is not None:
+        yield "outer", f"{scalar.name} is a scalar and has no coordinates", f"Write {scalar.name} without '{scalar.copy}"
+    for k in read:
+        yield from _common_width(psi, rule, scope, k)
+
+
+def _common_width(psi: Expr, rule: str, scope: Scope, copy: int = 0) -> Generator[Said, None, str | None]:
     found: dict[str, str] = {}
-    for name in refs(psi):
+    for name in dict.fromkeys(e.name for e in walk(psi) if isinstance(e, Ref) and e.copy == copy):
         width = scope.variables.get(name, FAULTY).width
         if width is not None:
             found.setdefault(width, name)

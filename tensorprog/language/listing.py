@@ -11,7 +11,21 @@ from fractions import Fraction
 from typing import Literal, assert_never
 
 from tensorprog.language.infix import expression, names, numeral, numerals
-from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
+from tensorprog.language.instr import (
+    Axis,
+    Covariance,
+    Embedding,
+    Gaussian,
+    InitScalar,
+    InitVector,
+    Input,
+    MatMul,
+    Matrix,
+    Moment,
+    Nonlin,
+    OuterNonlin,
+    Width,
+)
 from tensorprog.language.program import Network, Program, Readout, Training
 from tensorprog.language.scanner import spelled
 
@@ -59,6 +73,7 @@ Item = (
     | MatMul
     | Nonlin
     | Moment
+    | OuterNonlin
     | Readout
     | Outputs
     | NetworkKind
@@ -109,6 +124,8 @@ def line(item: Item) -> str:
             return f"{spelled(out)} := {expression(psi)}"
         case Moment(out, psi):
             return f"{spelled(out)} := moment({expression(psi)})"
+        case OuterNonlin(out, psi):
+            return f"{spelled(out)} := outer({expression(psi)})"
         case Readout(vector, of, width, axes, sigma):
             return f"readout {spelled(vector)}^T {spelled(of)} : {spelled(width)}{_over(axes)}{_sigma(sigma)}"
         case Outputs(count):

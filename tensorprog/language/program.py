@@ -8,8 +8,22 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, Literal
 
-from tensorprog.language.expr import axes_of, refs
-from tensorprog.language.instr import Axis, Covariance, Embedding, InitScalar, InitVector, Input, Instr, MatMul, Matrix, Moment, Nonlin, Width
+from tensorprog.language.expr import Expr, Ref, axes_of, walk
+from tensorprog.language.instr import (
+    Axis,
+    Covariance,
+    Embedding,
+    InitScalar,
+    InitVector,
+    Input,
+    Instr,
+    MatMul,
+    Matrix,
+    Moment,
+    Nonlin,
+    OuterNonlin,
+    Width,
+)
 
 
 @dataclass(frozen=True)
@@ -65,11 +79,15 @@ class Program:
                 case MatMul(out, matrix, _, transpose):
                     m = self.matrix[matrix]
                     width[out] = m.cols if transpose else m.rows
-                case Nonlin(out, psi):
-                    width[out] = next((w for r in refs(psi) if (w := width[r]) is not None), self.widths[0].name)
+                case Nonlin(out, psi) | OuterNonlin(out, psi):
+                    width[out] = _width_at(psi, 0, width) or self.widths[0].name
                 case Moment(out, _):
                     width[out] = None
         return width
+
+    def width_at(self, psi: Expr, copy: int) -> str | None:
+        """The width class of the vectors that psi reads at coordinate b_copy (0: the own coordinate); None if it reads none there."""
+        return _width_at(psi, copy, self.width_of)
 
     def is_scalar(self, name: str) -> bool:
         return self.width_of[name] is None
@@ -154,6 +172,11 @@ class Network:
 
     def _repr_svg_(self) -> str:
         return self.draw().svg
+
+
+def _width_at(psi: Expr, copy: int, width: Mapping[str, str | None]) -> str | None:
+    read = (node.name for node in walk(psi) if isinstance(node, Ref) and node.copy == copy)
+    return next((w for name in read if (w := width[name]) is not None), None)
 
 
 def _listing(source: Program | Network) -> str:

@@ -8,7 +8,22 @@ from typing import LiteralString, TypeVar
 
 from tensorprog.language.expr import Fn
 from tensorprog.language.grammar import Expressions, numbers
-from tensorprog.language.instr import Axis, Covariance, Embedding, Gaussian, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
+from tensorprog.language.instr import (
+    Axis,
+    Covariance,
+    Embedding,
+    Gaussian,
+    InitScalar,
+    InitVector,
+    Input,
+    Instr,
+    MatMul,
+    Matrix,
+    Moment,
+    Nonlin,
+    OuterNonlin,
+    Width,
+)
 from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train
 from tensorprog.language.program import Readout, Training
 from tensorprog.language.scanner import Fault, Line
@@ -57,7 +72,7 @@ def statement(words: Line, functions: Mapping[str, Fn]) -> Item:
             )
 
 
-def _instruction(words: Line, functions: Mapping[str, Fn]) -> MatMul | Nonlin | Moment:
+def _instruction(words: Line, functions: Mapping[str, Fn]) -> Instr:
     out = words.name()
     words.expect(":=")
     if words.peek().kind in ("name", "quoted"):
@@ -68,12 +83,12 @@ def _instruction(words: Line, functions: Mapping[str, Fn]) -> MatMul | Nonlin | 
             words.expect("^")
             words.expect("T")
             return MatMul(out, matrix, words.name("the vector that is multiplied"), True)
-    if words.sees("moment") and words.sees("(", k=1):
-        words.expect("moment")
+    if words.sees("moment", "outer") and words.sees("(", k=1):
+        make = Moment if words.take().text == "moment" else OuterNonlin
         words.expect("(")
         psi = Expressions(words, functions).whole()
         words.expect(")")
-        return Moment(out, psi)
+        return make(out, psi)
     return Nonlin(out, Expressions(words, functions).whole())
 
 

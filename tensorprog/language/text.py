@@ -14,6 +14,7 @@
     h2 := W1 x1
     dx1 := W1^T dh2
     c := moment(h2 * h2)
+    y2 := outer(sign(h2 * dx1'1) * x1'1)        # OuterNonlin: x'k is x at the coordinate b_k, which is averaged over
     readout v^T x3 : n, sigma 1                 # a network only, with: outputs 10, kind moment, train W1 : rate 0, unit
     return h2, c
 
@@ -32,7 +33,7 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.language.expr import Expr, Fn
 from tensorprog.language.finding import MAX_CHARACTERS, Finding, message
 from tensorprog.language.grammar import Expressions
-from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
+from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, OuterNonlin, Width
 from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train, line, show
 from tensorprog.language.program import Network, Program, Readout
 from tensorprog.language.scanner import Allowance, Fault, Line
@@ -40,7 +41,7 @@ from tensorprog.language.statement import statement
 
 __all__ = ["NO_FUNCTIONS", "Source", "parse", "parse_expression", "read", "show"]
 NO_FUNCTIONS: Mapping[str, Fn] = MappingProxyType({})
-RANK: Mapping[type[Item], int] = {kind: i for i, kind in enumerate(k for k in get_args(Item) if k not in (Nonlin, Moment))}
+RANK: Mapping[type[Item], int] = {kind: i for i, kind in enumerate(k for k in get_args(Item) if k not in (Nonlin, Moment, OuterNonlin))}
 DEFAULTS = (Outputs(1), NetworkKind("ntk"))  # lines that a listing leaves out
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ def read(text: str, functions: Mapping[str, Fn] = NO_FUNCTIONS) -> Source:
     findings = findings or _frame(found)
     if findings:
         raise InvalidProgram(message(findings))
-    listed = sorted((f for f in found if f[1] not in DEFAULTS), key=lambda f: RANK[MatMul if isinstance(f[1], Nonlin | Moment) else type(f[1])])
+    body = (Nonlin, Moment, OuterNonlin)  # keep their order among one another and the MatMuls
+    listed = sorted((f for f in found if f[1] not in DEFAULTS), key=lambda f: RANK[MatMul if isinstance(f[1], body) else type(f[1])])
     return Source(_assemble([item for _, item in found]), tuple(number for number, _ in listed))
 
 
@@ -140,7 +142,7 @@ def _assemble(lines: Sequence[Item]) -> Program | Network:
         of(InitVector),
         of(Covariance),
         of(InitScalar),
-        of(MatMul, Nonlin, Moment),
+        of(MatMul, Nonlin, Moment, OuterNonlin),
         returned.outputs,
     )
     if not header.network:

@@ -18,7 +18,7 @@ from tensorprog.language.declarations import declaration, frame, free
 from tensorprog.language.finding import MAX_FINDINGS, Finding, message
 from tensorprog.language.gia import Verdict, bp_like, simple_gia_check
 from tensorprog.language.hypotheses import Language, Walk, growing_scalar, language
-from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, Width
+from tensorprog.language.instr import Axis, Covariance, InitScalar, InitVector, Input, MatMul, Matrix, Moment, Nonlin, OuterNonlin, Width
 from tensorprog.language.judgement import FAULTY, Said, Scope, instruction
 from tensorprog.language.listing import Header, Item, NetworkKind, Outputs, Return, Train, items, line
 from tensorprog.language.program import Network, Program, Readout
@@ -94,7 +94,7 @@ def check(source: Program | Network, lines: Sequence[int] | None = None) -> Repo
 
 def _problems(source: Program | Network, listed: Sequence[Item], numbers: Sequence[int]) -> Iterable[Finding]:
     places = reversed(list(zip(listed, numbers, strict=True)))
-    scope = Scope(later={item.out: number for item, number in places if isinstance(item, MatMul | Nonlin | Moment)})
+    scope = Scope(later={item.out: number for item, number in places if isinstance(item, MatMul | Nonlin | Moment | OuterNonlin)})
     sound: list[tuple[int, Covariance]] = []
     for item, number in zip(listed, numbers, strict=True):
         said = list(dict.fromkeys(_judge(item, scope, source)))
@@ -109,7 +109,7 @@ def _judge(item: Item, scope: Scope, source: Program | Network) -> Iterable[Said
     match item:
         case Width() | Axis() | Input() | Matrix() | InitVector() | Covariance() | InitScalar():
             yield from declaration(item, scope)
-        case MatMul() | Nonlin() | Moment():
+        case MatMul() | Nonlin() | Moment() | OuterNonlin():
             kind = yield from instruction(item, scope)
             taken = list(free(item.out, scope))
             yield from taken
@@ -140,7 +140,7 @@ def _hypotheses(p: Program, listed: Sequence[Item], numbers: Sequence[int]) -> t
             warnings.append(_finding(item, number, ("covariance", finding, f"See that it is positive semidefinite; up to {MAX_MEMBERS} are judged")))
         if isinstance(item, InitScalar):
             outside += (_finding(item, number, s) for s in growing_scalar(item))
-        if isinstance(item, MatMul | Nonlin | Moment):
+        if isinstance(item, MatMul | Nonlin | Moment | OuterNonlin):
             warnings += (_finding(item, number, s) for s in dict.fromkeys(walk.warnings(item)))
             outside += (_finding(item, number, s) for s in walk.outside(item))
     return tuple(outside), tuple(warnings)
@@ -150,5 +150,5 @@ def _finding(item: Item, number: int, said: Said) -> Finding:
     try:
         text = line(item)
     except InvalidProgram:  # too deeply nested to be written
-        text = f"{item.out} := ..." if isinstance(item, Nonlin | Moment) else "..."
+        text = f"{item.out} := ..." if isinstance(item, Nonlin | Moment | OuterNonlin) else "..."
     return Finding(number, text, *said)

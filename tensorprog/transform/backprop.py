@@ -6,6 +6,7 @@
 | h = W x                    | dx += W^T dh                                                                | [matmul]   |
 | x = psi(h..; c..), width m | dh_i += d_i psi dx,            dc_j += (m / N) Moment(d_{c_j} psi dx)       | [nonlin]   |
 | c = Moment(psi(h..; b..))  | dh_i += (N / m) dc d_i psi,    db_j += dc Moment(d_{b_j} psi)               | [moment]   |
+| y_a = avg_b psi(h_a; g_b)  | dh_a += avg_b dy_a d_h psi,    dg_b += (m / m') avg_a dy_a d_g psi          | [outer]    |
 
 Scale. N is the size of the width class `base`: that of the first readout. For a network of kind "ntk", dx = sqrt(N) df/dx for every
 vector and dc = df/dc / sqrt(N) for every scalar; for kind "moment" (f = v . x / N), dx = N df/dx and dc = df/dc. A readout of another
@@ -24,8 +25,25 @@ from typing import assert_never
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.calculus import Scope, adjoint, replaced, widen
-from tensorprog.language.expr import ONE, Expr, Gather, Ref, add, identity, mul, number, power, refs
-from tensorprog.language.instr import Axis, InitScalar, InitVector, Instr, MatMul, Moment, Nonlin
+from tensorprog.language.expr import (
+    ONE,
+    Expr,
+    Gather,
+    Ref,
+    add,
+    copies,
+    identity,
+    local_name,
+    localized,
+    moved,
+    mul,
+    number,
+    power,
+    refs,
+    substitute,
+    walk,
+)
+from tensorprog.language.instr import Axis, InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program, Readout
 
 
@@ -167,6 +185,8 @@ class _Tape:
                 for name, term in self.pull(i, psi, d):
                     to_vector = not self.program.is_scalar(name)
                     self.terms.setdefault(name, []).append(_Term(term) if to_vector else _Term(mul(self.ratio(width), term), width))
+            case OuterNonlin():
+                self.outer(i, d)
             case Moment(_, psi):
                 width = next((w for r in refs(psi) if (w := self.program.width_of[r]) is not None), None)
                 for name, term in self.pull(i, psi, d):
@@ -177,12 +197,37 @@ class _Tape:
             case _:
                 assert_never(i)
 
-    def pull(self, i: Instr, psi: Expr, d: str) -> list[tuple[str, Expr]]:
+    def outer(self, i: OuterNonlin, d: str) -> None:
+        """The gradient in x at the coordinate b_k is an average over the own coordinate: the two change places."""
+        width = self.program.width_of[i.out] or self.base
+        for name, copy, term in self.pull_apart(i, i.psi, d):
+            swapped = moved(term, {0: copy, copy: 0}, self.is_scalar)
+            swapped = moved(swapped, {k: j for j, k in enumerate(copies(swapped), 1)}, self.is_scalar)
+            make = OuterNonlin if copies(swapped) else Nonlin
+            t = self.fresh(f"d{name}_{i.out}", self.scope.of(swapped))
+            self.body.append(make(t, swapped))
+            if self.program.is_scalar(name):
+                self.terms.setdefault(name, []).append(_Term(mul(self.ratio(width), Ref(t)), width))
+                continue
+            own = self.program.width_at(i.psi, copy) or self.base
+            self.terms.setdefault(name, []).append(_Term(mul(self.ratio(width), power(self.ratio(own), -1), Ref(t))))
+
+    def is_scalar(self, name: str) -> bool:
+        return name in self.program.width_of and self.program.is_scalar(name)
+
+    def pull_apart(self, i: OuterNonlin, psi: Expr, d: str) -> list[tuple[str, int, Expr]]:
+        """The gradients of the variables of psi, a vector at each coordinate a variable of its own."""
+        read = {local_name(e): e for e in walk(psi) if isinstance(e, Ref)}
+        scope = Scope({**self.axes, **{name: self.axes[e.name] for name, e in read.items()}}, self.program.size)
+        found = self.pull(i, localized(psi), d, scope)
+        return [(read[name].name, read[name].copy, substitute(term, read)) for name, term in found]
+
+    def pull(self, i: Instr, psi: Expr, d: str, scope: Scope | None = None) -> list[tuple[str, Expr]]:
         try:
-            found = adjoint(psi, Ref(d), self.scope).items()
+            found = adjoint(psi, Ref(d), scope or self.scope).items()
         except ValueError as error:
             raise InvalidProgram(f"{i.out}: [backprop] {error}. Use a function that is differentiable almost everywhere.") from error
-        is_value = isinstance(i, Moment) and all(map(self.program.is_scalar, refs(psi)))  # then psi (a softmax, say) has a name already
+        is_value = isinstance(i, Moment) and all(map(self.program.is_scalar, refs(i.psi)))  # then psi (a softmax, say) has a name already
         return [(name, replaced(term, psi, Ref(i.out)) if is_value else term) for name, term in found]
 
     def settle(self, name: str) -> str | None:

@@ -50,6 +50,26 @@ BODIES: dict[str, tuple[str, str]] = {
         "c := moment(u * v)",
         "line 13: c := moment(u * v): [moment] u has width m but v has width n, and their coordinates do not correspond. " + WIDTHS,
     ),
+    "outer: widths": (
+        "x := outer(v * u'1 * g'1)",
+        "line 13: x := outer(v * u'1 * g'1): [outer] u has width m but g has width n, and their coordinates do not correspond. " + WIDTHS,
+    ),
+    "outer: elsewhere": (
+        "x := v * g'1",
+        "line 13: x := v * g'1: [outer] it reads coordinate 1 beside its own. Write y := outer(..), which averages over it.",
+    ),
+    "outer: gap": (
+        "x := outer(v * u'2)",
+        "line 13: x := outer(v * u'2): [outer] it reads the coordinates 2. Number them 1 to 1, without a gap.",
+    ),
+    "outer: alone": (
+        "x := outer(v * v)",
+        "line 13: x := outer(v * v): [outer] it reads no coordinate but its own. Write x'1 for x at the other one, or leave out the outer( ).",
+    ),
+    "outer: scalar": (
+        "x := outer(u'1 * theta'1)",
+        "line 13: x := outer(u'1 * theta'1): [outer] theta is a scalar and has no coordinates. Write theta without '1.",
+    ),
     "softmax": (
         "x := softmax[token](g)",
         "line 13: x := softmax[token](g): [softmax] it is of scalars, and g is a vector. "

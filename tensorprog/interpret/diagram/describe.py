@@ -16,7 +16,7 @@ from tensorprog.interpret.diagram.spec import BLACK, Gate, Graph, Kind, Product,
 from tensorprog.interpret.diagram.unfold import reads
 from tensorprog.language.expr import Apply, Fn, refs
 from tensorprog.language.infix import expression
-from tensorprog.language.instr import Embedding, InitScalar, InitVector, MatMul, Moment, Nonlin
+from tensorprog.language.instr import Embedding, InitScalar, InitVector, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 
 COLOURS = ("#4472C4", "#ED7D31", "#70AD47", "#7030A0", "#C00000", "#00A3A3", "#BF9000", "#D6379A")
@@ -71,7 +71,7 @@ def describe(
 def _kind(program: Program, name: str) -> Kind:
     if program.is_scalar(name):
         return "scalar"
-    return "X" if isinstance(program.instruction.get(name), Nonlin) else "G"
+    return "X" if isinstance(program.instruction.get(name), Nonlin | OuterNonlin) else "G"
 
 
 def _vertex(program: Program, name: str, twins: Mapping[str, str], row: int, style: Style, label: str) -> Vertex:
@@ -109,7 +109,7 @@ def _gates(program: Program, inside: Mapping[str, str], row: Mapping[str, int]) 
         match i:
             case MatMul():
                 continue
-            case Nonlin(out, psi) | Moment(out, psi):
+            case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
                 key = _joint(i)
                 if key is not None and key in shared:
                     g = gates[shared[key]]
@@ -119,7 +119,8 @@ def _gates(program: Program, inside: Mapping[str, str], row: Mapping[str, int]) 
                     shared[key] = len(gates)
                 text = inside.get(gate_key(out)) or _fitting(gate_texts(psi, program.is_scalar, inside.__getitem__))
                 full = formula(psi, inside.__getitem__) if text == NAMELESS else ""
-                gates.append(Gate(out, text, expression(psi), refs(psi), (out,), isinstance(i, Moment), row.get(out, 0), full))
+                bar, outer = isinstance(i, Moment), isinstance(i, OuterNonlin)
+                gates.append(Gate(out, text, expression(psi), refs(psi), (out,), bar, row.get(out, 0), full, outer))
             case _:
                 assert_never(i)
     return _numbered(gates)
@@ -132,7 +133,7 @@ def _numbered(gates: Sequence[Gate]) -> tuple[Gate, ...]:
     return tuple(replace(g, text=name[g.formula]) if g.formula else g for g in gates)
 
 
-def _joint(i: Nonlin | Moment) -> object | None:
+def _joint(i: Nonlin | Moment | OuterNonlin) -> object | None:
     """What the members of one softmax have in common: they are scalar Moments drawn as one bar-gate (IIb Fig. 4)."""
     match i:
         case Moment(_, Apply(Fn(name="softmax"), args)):

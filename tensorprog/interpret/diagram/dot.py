@@ -62,7 +62,7 @@ def _gate(placed: Placed, gate: Gate) -> str:
     turned = 0 if placed.graph.upward else 90 if placed.graph.rows[gate.row].leftward else 270
     width, height = (long, THICKNESS) if placed.graph.upward else (THICKNESS, long)
     style = {
-        "glyph": "Moment" if gate.bar else "Nonlin",
+        "glyph": "Moment" if gate.bar else "OuterNonlin" if gate.outer else "Nonlin",
         "shape": "polygon",
         "sides": "4",
         "distortion": f"{SHORT_TO_LONG - 1:.1f}",

@@ -94,13 +94,14 @@ def legend(graph: Graph, box: Box) -> list[Mark]:
     y, x = box[1] - 22, box[0] + 8
     marks: list[Mark] = []
     kinds = {v.kind for v in graph.vertices}
-    bars = {gate.bar for gate in graph.gates}
+    gates = {"bar" if gate.bar else "outer" if gate.outer else "gate" for gate in graph.gates}
     every = (
         ("G-var", "G", "G" in kinds),
         ("X-var", "X", "X" in kinds),
         ("scalar", "scalar", "scalar" in kinds),
-        ("Nonlin", "gate", False in bars),
-        ("Moment", "bar", True in bars),
+        ("Nonlin", "gate", "gate" in gates),
+        ("Moment", "bar", "bar" in gates),
+        ("OuterNonlin", "outer", "outer" in gates),
         ("MatMul", "product", bool(graph.products)),
     )
     for name, kind, used in every:
@@ -138,6 +139,7 @@ def _sample(kind: str, x: float, y: float) -> tuple[list[Mark], float]:
             legs = [((x, y + 5), (a, y + 5)), ((x, y - 5), (a, y - 5)), ((b, y), (b + 6, y))]
             glyph: list[Mark] = [Stroke(line(*leg), Ink(None, BLACK, g.EDGE), "legend") for leg in legs]
             glyph.append(Stroke(closed(corners), Ink(WHITE, BLACK, g.STROKE), "legend"))
-            if kind == "bar":
-                glyph.append(Stroke(line((b, y - long / 2), (b, y + long / 2)), Ink(None, BLACK, g.BAR), "legend"))
+            if kind != "gate":
+                side = b if kind == "bar" else a
+                glyph.append(Stroke(line((side, y - long / 2), (side, y + long / 2)), Ink(None, BLACK, g.BAR), "legend"))
             return glyph, t + 12

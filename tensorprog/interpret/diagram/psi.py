@@ -11,7 +11,7 @@ from math import isclose
 from typing import assert_never
 
 from tensorprog.interpret.diagram.names import indexed, roman, typeset, word
-from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, refs, walk
+from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, children, copies, refs, walk
 
 Show = Callable[[str], str]
 SUM, PRODUCT, POWER, ATOM = 1, 2, 3, 4
@@ -24,6 +24,8 @@ def gate_texts(psi: Expr, is_scalar: Callable[[str], bool], show: Show = typeset
     if word_for := _idiom(psi, is_scalar):
         return (word_for,)
     by_name = formula(psi, show)
+    if copies(psi):
+        return (by_name, NAMELESS)
     by_dot = formula(psi, lambda _: DOT)
     if len(refs(psi)) == 1:
         return (_pointfree(psi) or by_name, by_dot, NAMELESS)
@@ -108,8 +110,8 @@ def _at(level: int, e: Expr, show: Show) -> str:
 
 def _write(e: Expr, show: Show) -> tuple[str, int]:
     match e:
-        case Ref(name):
-            return show(name), ATOM
+        case Ref(name, copy):
+            return (f"{{{show(name)}}}" + "'" * copy if copy else show(name)), ATOM
         case Number(value):
             return number(value), ATOM if value >= 0 else SUM
         case Tensor(axes, shape, values):

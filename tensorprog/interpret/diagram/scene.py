@@ -70,8 +70,8 @@ def _gate(placed: Placed, gate: Gate) -> list[Mark]:
     centre, long = placed.at[key], placed.long[key]
     data = (("name", gate.name), ("psi", gate.meaning))
     marks: list[Mark] = [Stroke(closed(g.trapezoid(centre, long, (d, 0.0))), Ink(WHITE, BLACK, g.STROKE), "gate", data)]
-    if gate.bar:
-        x = centre[0] + d * g.THICKNESS / 2
+    if gate.bar or gate.outer:
+        x = centre[0] + (d if gate.bar else -d) * g.THICKNESS / 2
         marks.append(Stroke(line((x, centre[1] - long / 2), (x, centre[1] + long / 2)), Ink(None, BLACK, g.BAR), "bar", data[:1]))
     return marks
 

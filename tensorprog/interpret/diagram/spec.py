@@ -7,6 +7,7 @@
 | open square                    | Vertex scalar | a scalar, initial or made by Moment                       |
 | trapezoid, solid edges         | Gate     | Nonlin; long side to its inputs, short side to its output      |
 | trapezoid with a bar           | Gate bar | Moment (several outputs: several scalar Moments as one gate)   |
+| ... with the bar at its inputs | Gate outer | OuterNonlin: an average over the coordinates marked x', x''    |
 | dashed edge with a label       | Product  | MatMul; a shared matrix has one colour                         |
 | thick blue line                | Path     | a path p of IIb Def. 5.4                                       |
 | shaded box                     | Panel    | a part of an unrolled program                                  |
@@ -40,7 +41,10 @@ class Vertex:
 
 @dataclass(frozen=True)
 class Gate:
-    """One Nonlin or Moment: `text` is written inside, `meaning` is psi as the program has it, `formula` psi in full where `text` only names it."""
+    """One Nonlin, Moment (`bar`) or OuterNonlin (`outer`).
+
+    `text` is written inside, `meaning` is psi as the program has it, `formula` psi in full where `text` only names it.
+    """
 
     name: str
     text: str
@@ -50,6 +54,7 @@ class Gate:
     bar: bool = False
     row: int = 0
     formula: str = ""
+    outer: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from tensorprog.language.expr import (
     rebuild,
     refs,
 )
-from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin
+from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 
 Position = Mapping[str, int]
@@ -91,10 +91,8 @@ def _instructions(program: Program, i: Instr) -> tuple[Instr, ...]:
     match i:
         case MatMul(out, matrix, arg, transpose):
             return tuple(MatMul(member(program, out, at), matrix, member(program, arg, at), transpose) for at in everywhere)
-        case Nonlin(out, psi):
-            return tuple(Nonlin(member(program, out, at), _at(program, psi, at)) for at in everywhere)
-        case Moment(out, psi):
-            return tuple(Moment(member(program, out, at), _at(program, psi, at)) for at in everywhere)
+        case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
+            return tuple(type(i)(member(program, out, at), _at(program, psi, at)) for at in everywhere)
         case _:
             assert_never(i)
 
@@ -102,8 +100,8 @@ def _instructions(program: Program, i: Instr) -> tuple[Instr, ...]:
 def _at(program: Program, e: Expr, at: Position) -> Expr:
     """The expression of one member."""
     match e:
-        case Ref(name):
-            return Ref(member(program, name, at))
+        case Ref(name, copy):
+            return Ref(member(program, name, at), copy)
         case Number():
             return e
         case Tensor(axes, shape, values):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import log2
 from typing import Any, Literal, assert_never
 
 import jax
@@ -16,13 +17,15 @@ import numpy as np
 from jax import Array
 
 from tensorprog.interpret.expression import evaluate
+from tensorprog.interpret.outer import outer
 from tensorprog.interpret.particles.operator import Direction, dot_weights, extend, scale
 from tensorprog.interpret.particles.roots import Form, Normals, Reals
-from tensorprog.language.expr import Expr, refs
-from tensorprog.language.instr import MatMul, Moment, Nonlin
+from tensorprog.language.expr import Expr, Ref, copies, refs, walk
+from tensorprog.language.instr import MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 
 Dots = Literal["stein", "derivative", "drop"]
+COPIES = 1024  # iid copies over which an OuterNonlin averages
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Construction:
     dots: dict[str, Dot] = field(default_factory=dict[str, Dot])
     next_root: int = 0
     kept: dict[str, Array] = field(default_factory=dict[str, Array])
+    apart: dict[tuple[int, int], dict[str, Array]] = field(default_factory=dict[tuple[int, int], dict[str, Array]])
 
     def values(self, names: Iterable[str]) -> Iterator[dict[str, Array]]:
         """The named variables at every block of samples; kept between calls where there is a single block."""
@@ -74,6 +78,8 @@ class Construction:
         if isinstance(i, Nonlin):
             out = evaluate(i.psi, values, self.program.axes_of, self.vectors)
             return out if any(r in self.vectors for r in refs(i.psi)) else out[..., None]
+        if isinstance(i, OuterNonlin):
+            return outer(i.psi, values, self.others(i.psi), self.program.axes_of, self.vectors, roots.shape[-1])
         form = self.forms[name]
         out: Any = form.mean + form.factor @ roots[form.dims]
         start = 0
@@ -82,6 +88,19 @@ class Construction:
             out += self.dots[name].weights[:, start : start + len(y)] @ y
             start += len(y)
         return out.reshape(*form.shape, -1)
+
+    def others(self, psi: Expr) -> dict[int, dict[str, Array]]:
+        """What psi reads at other coordinates: iid copies, for each coordinate samples of its own, COPIES pairs (triples ..) of them in all."""
+        read = copies(psi)
+        size = 1 << round(log2(COPIES) / len(read))
+        found: dict[int, dict[str, Array]] = {}
+        for k in read:
+            names = {e.name for e in walk(psi) if isinstance(e, Ref) and e.copy == k}
+            values = self.apart.setdefault((k, size), {})
+            if not names <= values.keys():
+                self.fill(names, self.normals[0][:, (k - 1) * size : k * size], values)
+            found[k] = values
+        return found
 
     def needed(self, names: Iterable[str], known: Mapping[str, Any] = {}) -> set[str]:
         """The names and what their Z is made of: a product needs only the vectors of its dot."""
@@ -93,7 +112,7 @@ class Construction:
                 continue
             found.add(name)
             i = self.program.instruction.get(name)
-            below = refs(i.psi) if isinstance(i, Nonlin) else self.dots[name].args if name in self.dots else ()
+            below = self.dots[name].args if name in self.dots else _own(i.psi) if isinstance(i, Nonlin | OuterNonlin) else ()
             pending += [r for r in below if r not in known]
         return found
 
@@ -114,6 +133,11 @@ class Construction:
         return self.mean(refs(psi), lambda v, _: evaluate(psi, v, self.program.axes_of, self.vectors).mean(-1))
 
 
+def _own(psi: Expr) -> tuple[str, ...]:
+    """What psi reads at its own coordinate."""
+    return tuple(dict.fromkeys(e.name for e in walk(psi) if isinstance(e, Ref) and e.copy == 0))
+
+
 def stack(arrays: Iterable[Array], samples: int) -> Reals:
     """All members of the vectors as rows, (members, M)."""
     return np.concatenate([np.broadcast_to(np.asarray(a), (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
@@ -126,7 +150,7 @@ def construct(c: Construction, dots: Dots) -> Construction:
         match i:
             case MatMul():
                 _matmul(c, i, directions, dots)
-            case Nonlin():
+            case Nonlin() | OuterNonlin():
                 pass
             case Moment(out, psi):
                 c.scalars[out] = c.expectation(psi)

@@ -1,7 +1,8 @@
 """Answers by sampling: the mean over independent replicates of the construction, and its standard error.
 
 Bias. Moments of M samples enter nonlinearly, so that a replicate in which a matrix multiplies k members is biased by O(k / M). The standard error,
-taken from the spread of the replicates, does not see it; k^2 < M keeps it below.
+taken from the spread of the replicates, does not see it; k^2 < M keeps it below. An OuterNonlin that does not factorize is averaged over B = 1024
+iid copies, other ones in each replicate: that error is in the spread, but for a bias of O(1 / B) where the average enters nonlinearly.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tensorprog.interpret.particles.roots import Normals, Reals, initial_forms
 from tensorprog.language.expr import Expr
 from tensorprog.language.program import Network, Program
 from tensorprog.transform.quotient import at_limit
+from tensorprog.transform.separate import separated
 
 MEMORY = 2**30  # bytes of samples held at a time
 
@@ -107,7 +109,7 @@ def particles(
         InvalidProgram: inputs, scalars or sizes that do not fit the program; an indefinite covariance.
         OutsideTheory: a delta, or with dots="derivative" any function that jumps: samples do not see derivatives there.
     """
-    p = at_limit(program.program if isinstance(program, Network) else program, scalars or ())
+    p = separated(at_limit(program.program if isinstance(program, Network) else program, scalars or ()))
     check_functions(p, differentiated=dots == "derivative")
     data = read_inputs(p, inputs)
     limits = {c.name: read_scalar(p, c, scalars or {}) for c in p.scalars}
