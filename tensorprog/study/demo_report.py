@@ -13,6 +13,7 @@ from tensorprog.study import plots
 from tensorprog.study.convergence import Study
 from tensorprog.study.demo import Chapter, Floats, Task
 from tensorprog.study.report import Block, Facts, Listing, Part, Picture, Report, Section, Table, Text
+from tensorprog.study.style import FAINT
 from tensorprog.study.training import Following
 
 LEAD = (
@@ -126,7 +127,7 @@ def digits(images: Floats, labels: Floats) -> Figure:
     fig = Figure(figsize=(0.75 * len(images), 1.1), layout="constrained")
     for ax, image, label in zip(fig.subplots(1, len(images)), images, labels, strict=True):
         ax.imshow(image, cmap="gray_r", interpolation="nearest")
-        ax.set_title(f"{label:g}", fontsize=9, color=plots.FAINT, pad=3)
+        ax.set_title(f"{label:g}", fontsize=9, color=FAINT, pad=3)
         ax.set_axis_off()
     return fig
 

@@ -10,29 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from tensorprog.study.fit import interval
+from tensorprog.study.style import (
+    COLORS,
+    FAINT,
+    GRID,
+    INK,
+    KERNEL,
+    MARKERS,
+    SEQUENTIAL,
+    by_width,
+    canvas,
+    caption,
+    dress,
+    legend,
+    log_percent,
+    log_widths,
+)
 
 if TYPE_CHECKING:
     from tensorprog.study.convergence import Curve, Study
     from tensorprog.study.training import Following
-
-INK, FAINT, GRID = "#1c2530", "#7b8794", "#e3e7ec"
-COLORS = ("#2b6cb0", "#d1495b", "#2e8b6f", "#b7791f", "#6b4fa0", "#4a5568")  # told apart also in grey and by the colour-blind
-MARKERS = ("o", "s", "^", "D", "v", "P")
-KERNEL = LinearSegmentedColormap.from_list("kernel", ["#2b6cb0", "#f7f9fb", "#d1495b"])
-SEQUENTIAL = LinearSegmentedColormap.from_list("kernel_positive", ["#f7f9fb", "#8fb8dd", "#2b6cb0", "#16325c"])
 
 
 def convergence(*studies: Study) -> Figure:
     """Relative error against width, a panel a study: one line a quantity with bootstrap intervals, its fit, its seeds, a guide of slope -1/2."""
     fig = Figure(figsize=(0.4 + 6.0 * len(studies), 4.6), layout="constrained")
     for ax, study in zip(np.atleast_1d(fig.subplots(1, len(studies), sharey=True)), studies, strict=True):
-        _dress(ax)
+        dress(ax)
         _convergence(ax, study)
     return fig
 
@@ -42,7 +52,7 @@ def training(following: Following) -> Figure:
     fig = Figure(figsize=(11.5, 3.9), layout="constrained")
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1.1, 1))
     for ax in (left, middle, right):
-        _dress(ax)
+        dress(ax)
     _losses(left, following)
     _outputs(middle, following)
     _gaps(right, following)
@@ -73,7 +83,7 @@ def contributions(by_parameter: Mapping[str, ArrayLike], title: str = "Which par
     names = list(by_parameter)
     parts = np.array([np.mean(np.diagonal(np.atleast_2d(np.asarray(k, dtype=float)))) for k in by_parameter.values()])
     total = parts.sum() or 1.0
-    fig, ax = _canvas(6.4, 1.1 + 0.36 * len(names))
+    fig, ax = canvas(6.4, 1.1 + 0.36 * len(names))
     at = np.arange(len(names))[::-1]
     ax.barh(at, parts, height=0.66, color=[COLORS[0] if p > 0 else GRID for p in parts])
     for y, part in zip(at, parts, strict=True):
@@ -83,7 +93,7 @@ def contributions(by_parameter: Mapping[str, ArrayLike], title: str = "Which par
     ax.grid(visible=False, axis="y")
     ax.xaxis.set_major_locator(NullLocator())
     ax.spines["bottom"].set_visible(False)
-    _title(ax, title, f"mean over points of K(x, x) = {total:.4g}")
+    caption(ax, title, f"mean over points of K(x, x) = {total:.4g}")
     return fig
 
 
@@ -98,11 +108,11 @@ def _convergence(ax: Axes, study: Study) -> None:
     guide = 0.55 * lowest * np.sqrt(widths[0] / widths)
     ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
     ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
-    _log_widths(ax, study.widths)
-    _log_percent(ax)
-    _title(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
+    log_widths(ax, study.widths)
+    log_percent(ax)
+    caption(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
     ax.set_ylabel("relative error of the kernel" if {c.quantity for c in study.curves} <= {"nngp", "ntk"} else "relative error")
-    _legend(ax)
+    legend(ax)
 
 
 def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> None:
@@ -134,16 +144,16 @@ def _curve(ax: Axes, curve: Curve, color: str, marker: str, shift: float) -> Non
 
 def _losses(ax: Axes, f: Following) -> None:
     for i, r in enumerate(f.runs):
-        color = _by_width(i, len(f.runs))
+        color = by_width(i, len(f.runs))
         ax.plot(r.kernel_loss[0] / r.kernel_loss[0, 0], color=color, lw=3.6, alpha=0.3, solid_capstyle="round")
         ax.plot(r.loss[0] / r.loss[0, 0], color=color, lw=1.3, label=f"n = {r.width}")
     ax.axhline(f.level, color=FAINT, lw=1, ls=(0, (5, 3)), zorder=0)
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right", "fontsize": 8.5, "color": FAINT}
     ax.annotate(f"{f.level:.0%}", (1, f.level), (-2, 3), **place)
-    _log_percent(ax)
+    log_percent(ax)
     ax.set_xlabel("step")
-    _title(ax, "Training loss, relative to its start", "thin: network; broad: its kernel, from the same $f_0$")
-    _legend(ax)
+    caption(ax, "Training loss, relative to its start", "thin: network; broad: its kernel, from the same $f_0$")
+    legend(ax)
 
 
 def _outputs(ax: Axes, f: Following) -> None:
@@ -159,75 +169,26 @@ def _outputs(ax: Axes, f: Following) -> None:
     place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom", "fontsize": 8.5, "color": FAINT, "bbox": box}
     ax.annotate(f"kernel's loss at {f.level:.0%}", (run.stop[0], 0), (4, 3), **place)
     ax.set_xlabel("step")
-    _title(ax, f"Outputs at {len(shown)} test points, n = {run.width}", "thin: network; broad: its kernel")
+    caption(ax, f"Outputs at {len(shown)} test points, n = {run.width}", "thin: network; broad: its kernel")
 
 
 def _gaps(ax: Axes, f: Following) -> None:
     widths = np.array(f.widths, dtype=float)
     for i, r in enumerate(f.runs):
-        ax.scatter(np.full(len(r.gap), widths[i]), r.gap, s=14, color=_by_width(i, len(f.runs)), alpha=0.35, linewidths=0, zorder=2)
+        ax.scatter(np.full(len(r.gap), widths[i]), r.gap, s=14, color=by_width(i, len(f.runs)), alpha=0.35, linewidths=0, zorder=2)
     ax.plot(widths, f.gaps, color=INK, lw=1.4, zorder=3)
-    ax.scatter(widths, f.gaps, s=46, color=[_by_width(i, len(f.runs)) for i in range(len(widths))], edgecolors="white", linewidths=0.9, zorder=4)
+    ax.scatter(widths, f.gaps, s=46, color=[by_width(i, len(f.runs)) for i in range(len(widths))], edgecolors="white", linewidths=0.9, zorder=4)
     for n, gap in zip(widths, f.gaps, strict=True):
         ax.annotate(f"{gap:.1%}", (n, gap), (6, 5), textcoords="offset points", fontsize=8.5, color=INK)
     guide = 0.6 * min(f.gaps[0], f.gaps[-1] * np.sqrt(widths[-1] / widths[0])) * np.sqrt(widths[0] / widths)
     ax.plot(widths, guide, color=FAINT, lw=1.2, ls=(0, (5, 3)), zorder=1)
     ax.annotate(r"$n^{-1/2}$", (widths[-1], guide[-1]), (-2, -10), textcoords="offset points", color=FAINT, ha="right")
-    _log_widths(ax, f.widths)
-    _log_percent(ax)
-    _title(ax, "Gap to the kernel at test points", r"$|f_t - f_t^K|\,/\,|f_t^K - f_0|$ at the dashed step; dots: seeds")
+    log_widths(ax, f.widths)
+    log_percent(ax)
+    caption(ax, "Gap to the kernel at test points", r"$|f_t - f_t^K|\,/\,|f_t^K - f_0|$ at the dashed step; dots: seeds")
 
 
-# Dress.
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    fig = Figure(figsize=(width, height), layout="constrained")
-    ax = fig.subplots()
-    _dress(ax)
-    return fig, ax
-
-
-def _dress(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(FAINT)
-    ax.tick_params(which="both", color=FAINT, labelcolor=INK, labelsize=9)
-    ax.grid(visible=True, which="major", color=GRID, lw=0.8)
-    ax.set_axisbelow(True)
-    ax.xaxis.label.set(color=INK, fontsize=10)
-    ax.yaxis.label.set(color=INK, fontsize=10)
-
-
-def _title(ax: Axes, title: str, below: str) -> None:
-    ax.set_title(title + "\n", loc="left", fontsize=11, color=INK, fontweight="bold")
-    ax.annotate(below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9, color=FAINT)
-
-
-def _legend(ax: Axes) -> None:
-    ax.legend(loc="upper right", frameon=True, facecolor="white", edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=INK)
-
-
-def _log_percent(ax: Axes) -> None:
-    """A logarithmic error axis with ticks 1, 2, 5 times a power of ten."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
-
-
-def _log_widths(ax: Axes, widths: Sequence[int]) -> None:
-    """A tick at every measured width."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(list(widths)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([str(n) for n in widths])
-    ax.set_xlim(widths[0] / 1.4, widths[-1] * 1.4)
-    ax.set_xlabel("width n")
-
-
-def _by_width(i: int, count: int) -> Any:
-    """Darker is wider."""
-    return SEQUENTIAL(0.35 + 0.6 * i / max(count - 1, 1))
+# Marks.
 
 
 def _spread(values: Any, count: int) -> list[int]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tensorprog.study import plots
+from tensorprog.study import plots, style
 from tensorprog.study.convergence import Curve, Study
 from tensorprog.study.training import Following, Run
 
@@ -44,10 +44,10 @@ def test_convergence_draws_errors_fits_and_the_guide(study: Study) -> None:
     labels = [t.get_text() for t in ax.get_legend().get_texts()]
     assert [label.split()[0] for label in labels] == ["NNGP", "NTK", "c"]
     assert f"{study['ntk'].slope.value:.2f}".replace("-", "−") in labels[1]
-    marks = [line for line in ax.lines if line.get_marker() in plots.MARKERS]
+    marks = [line for line in ax.lines if line.get_marker() in style.MARKERS]
     for line, curve in zip(marks, study.curves, strict=True):
         np.testing.assert_allclose(line.get_ydata(), curve.rms)
-    guide = next(line for line in ax.lines if line.get_color() == plots.FAINT)
+    guide = next(line for line in ax.lines if line.get_color() == style.FAINT)
     x, y = (np.log(np.asarray(a, dtype=float)) for a in guide.get_data())
     np.testing.assert_allclose(np.diff(y) / np.diff(x), -0.5)
     assert len(rendered(figure)) > 10_000
