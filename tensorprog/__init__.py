@@ -49,6 +49,7 @@ from tensorprog.build.functions import abs_ as abs  # noqa: A004
 from tensorprog.build.inputs import Data, Output, embedding, readout
 from tensorprog.build.layers import attention, batchnorm, conv, layernorm, rmsnorm, taps
 from tensorprog.build.network import network, program
+from tensorprog.build.outer import outer
 from tensorprog.build.value import Value
 from tensorprog.errors import Incomplete, InternalError, InvalidProgram, OutsideTheory, TensorProgramError
 from tensorprog.language.expr import Growth
@@ -133,6 +134,7 @@ __all__ = [  # noqa: RUF022  # in the order in which one meets them
     "hermite",
     "nonlinearity",
     "moment",
+    "outer",
     "softmax",
     "mix",
     "stack",

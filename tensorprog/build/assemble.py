@@ -14,11 +14,11 @@ from typing import TypeVar, assert_never
 from tensorprog.build.declare import BASE
 from tensorprog.build.inputs import Data
 from tensorprog.build.naming import embedding, line_names
-from tensorprog.build.value import Average, Initial, Pointwise, Product, Value
+from tensorprog.build.value import Average, Elsewhere, Initial, Outer, Pointwise, Product, Value, coordinates_of
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.expr import Expr, Ref, Softmax, substitute, walk
+from tensorprog.language.expr import Expr, Ref, Softmax, moved, substitute, walk
 from tensorprog.language.infix import depth
-from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, Width
+from tensorprog.language.instr import InitScalar, InitVector, Instr, MatMul, Moment, Nonlin, OuterNonlin, Width
 from tensorprog.language.program import Program, Training
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ def arguments(value: Value) -> tuple[Value, ...]:
     match value.source:
         case Initial():
             return ()
-        case Product(arg=arg) | Average(arg):
+        case Product(arg=arg) | Average(arg) | Elsewhere(arg) | Outer(arg):
             return (arg,)
         case Pointwise(_, args):
             return tuple(args.values())
@@ -97,8 +97,14 @@ def arguments(value: Value) -> tuple[Value, ...]:
 
 
 def own_lines(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
-    """Serials of the values that have a line of their own: all but those fused into their only reader, and constants."""
+    """Serials of the values that have a line of their own: all but those fused into their only reader, and constants.
+
+    Raises:
+        InvalidProgram: a value that reads another coordinate stands outside `tp.outer`, or is named.
+    """
     kept = _read_apart(values, outputs)
+    inside = {v.serial for v in values if coordinates_of(v)}  # a tp.outer: numbers at other coordinates, no lines
+    _check_inside([*values, *outputs], outputs, inside)
     nested: dict[int, int] = {}  # how deep the expression of a fused value is
     for value in values:
         if isinstance(value.source, Pointwise):
@@ -106,9 +112,19 @@ def own_lines(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
             nested[value.serial] = inner + depth(value.source.psi)
             if nested[value.serial] > DEEPEST:
                 kept.add(value.serial)
+        kept -= inside
         if value.serial in kept:
             nested[value.serial] = 0
     return kept
+
+
+def _check_inside(values: Sequence[Value], outputs: Sequence[Value], inside: set[int]) -> None:
+    outside = [*outputs, *(v.source.arg for v in values if isinstance(v.source, Product | Average))]
+    if any(v.serial in inside for v in outside):
+        raise InvalidProgram("[outer] v[b] is read outside of tp.outer(lambda b: ..), where b means nothing. Return it from the function of b.")
+    named = next((v.label for v in values if v.serial in inside and v.label), None)
+    if named:
+        raise InvalidProgram(f"[outer] {named!r} reads another coordinate and has no line of its own. Name what tp.outer returns.")
 
 
 def _read_apart(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
@@ -120,9 +136,11 @@ def _read_apart(values: Sequence[Value], outputs: Sequence[Value]) -> set[int]:
                 kept.add(value.serial)
             case Product(arg=arg):
                 kept |= {value.serial, arg.serial}
-            case Average(arg):
+            case Average(arg) | Outer(arg):
                 kept.add(value.serial)
                 reads[arg.serial] += 1
+            case Elsewhere(arg):
+                kept.add(arg.serial)
             case Pointwise(psi, args):
                 reads.update(args[node.name].serial for node in walk(psi) if isinstance(node, Ref))
                 if value.label or isinstance(psi, Softmax):
@@ -143,6 +161,11 @@ def _lines(values: Sequence[Value], names: Mapping[int, str]) -> Iterator[Instr]
                 yield MatMul(name, matrix.name, names[arg.serial], transpose)
             case Average(arg):
                 yield Moment(name, read[arg.key])
+            case Elsewhere(arg, at):
+                read[value.key] = Ref(names[arg.serial], -1 - at.serial)
+            case Outer(arg, others):
+                numbered = {-1 - at.serial: k for k, at in enumerate(others, 1)}
+                yield OuterNonlin(name, moved(read[arg.key], numbered, lambda _: False))
             case Pointwise(psi, _):
                 read[value.key] = substitute(psi, read)
                 if name:

@@ -48,10 +48,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Pointwise:
-    """psi of other values, which it calls by their keys."""
+    """psi of other values, which it calls by their keys; `others` are the coordinates, besides the own one, that they read."""
 
     psi: Expr
     args: Mapping[str, Value]
+    others: tuple[Coordinate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,30 @@ class Average:
     arg: Value
 
 
-Source: TypeAlias = Initial | Product | Pointwise | Average
+@dataclass(frozen=True, eq=False)
+class Coordinate:
+    """Another coordinate b, over which a `tp.outer` averages; numbered when the program is written down."""
+
+    serial: int = field(default_factory=_serial)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A vector at another coordinate, which is a number there."""
+
+    arg: Value
+    at: Coordinate
+
+
+@dataclass(frozen=True)
+class Outer:
+    """psi of several coordinates, averaged over `others`."""
+
+    arg: Value
+    others: tuple[Coordinate, ...]
+
+
+Source: TypeAlias = Initial | Product | Pointwise | Average | Elsewhere | Outer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,7 +110,7 @@ class Value(Family):
         return replace(self, label=name)
 
     def along(self, psi: Callable[[Expr], Expr], axes: tuple[Axis, ...]) -> Value:
-        return Value(axes, Pointwise(psi(Ref(self.key)), {self.key: self}), self.width)
+        return Value(axes, Pointwise(psi(Ref(self.key)), {self.key: self}, coordinates_of(self)), self.width)
 
     def describe(self) -> str:
         name = self.source.declaration.name if isinstance(self.source, Initial) else self.label
@@ -139,6 +163,16 @@ class Value(Family):
             "an inner product is tp.moment(x * y), a coordinatewise product x * y."
         )
 
+    def __getitem__(self, at: Coordinate) -> Value:
+        if not isinstance(at, Coordinate) or self.width is None:
+            raise InvalidProgram(
+                f"[outer] {self.describe()} cannot be read at {noun(at)}. In tp.outer(lambda b: ..), v[b] is a vector v at the coordinate b; "
+                "a member of a family is x.select(token=0)."
+            )
+        if coordinates_of(self):
+            raise InvalidProgram("[outer] what already reads another coordinate cannot be read at one. Index the vectors: (u[b] * v[b]).")
+        return Value(self.axes, Elsewhere(self, at), None)
+
     def __bool__(self) -> NoReturn:
         raise InvalidProgram("[trace] a program is a straight line: it cannot branch on a vector or a scalar. Use a function such as tp.step.")
 
@@ -154,7 +188,19 @@ def pointwise(rule: str, psi: Callable[..., Expr], *operands: Value | float, new
     """
     values = [o for o in operands if isinstance(o, Value)]
     body = psi(*(_atom(rule, o) for o in operands))
-    return Value(union(new, *(v.axes for v in values)), Pointwise(body, {v.key: v for v in values}), common_width(rule, values))
+    others = tuple(dict.fromkeys(at for v in values for at in coordinates_of(v)))
+    return Value(union(new, *(v.axes for v in values)), Pointwise(body, {v.key: v for v in values}, others), common_width(rule, values))
+
+
+def coordinates_of(value: Value) -> tuple[Coordinate, ...]:
+    """The other coordinates that a value depends on: not those that it averages over."""
+    match value.source:
+        case Elsewhere(_, at):
+            return (at,)
+        case Pointwise(_, _, others):
+            return others
+        case _:
+            return ()
 
 
 def common_width(rule: str, values: list[Value] | tuple[Value, ...]) -> Width | None:

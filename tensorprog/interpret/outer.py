@@ -7,7 +7,7 @@ takes time n^(m + 1) and, visited in chunks of own coordinates, memory n.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 
 import jax
@@ -43,21 +43,25 @@ def outer(
     at = {0: own, **others}
     levels = [{local_name(e): at[k][e.name] for e in reads if e.copy == k and e.name in vectors} for k in (0, *copies(psi))]
 
-    def mean(level: int, fixed: Mapping[str, Array]) -> Array:
+    def mean(level: int, fixed: Mapping[str, Array], room: int) -> Array:
         """The average over b_level, b_(level + 1), .. with everything before fixed, as if those were scalars."""
         if level == len(levels) - 1:
             return evaluate(local, {**fixed, **levels[level]}, names, frozenset(levels[level])).mean(-1)
-        return jax.lax.map(lambda here: mean(level + 1, {**fixed, **here}), _columns(levels[level])).mean(0)
+        return _each(lambda here, rest: mean(level + 1, {**fixed, **here}, rest), levels[level], room).mean(0)
 
     if not levels[0]:
-        value = mean(1, scalars)
+        value = mean(1, scalars, POINTS)
         return jnp.broadcast_to(value[..., None], (*value.shape, n))
-    positions = prod(jax.eval_shape(lambda: mean(1, {**scalars, **{x: a[..., 0] for x, a in levels[0].items()}})).shape)
-    chunk = max(1, POINTS // (positions * max(a.shape[-1] for a in levels[-1].values())))
-    value = jax.lax.map(jax.checkpoint(lambda here: mean(1, {**scalars, **here})), _columns(levels[0]), batch_size=chunk)
-    return jnp.moveaxis(value, 0, -1)
+    positions = prod(jax.eval_shape(lambda: mean(1, {**scalars, **{x: a[..., 0] for x, a in levels[0].items()}}, 1)).shape)
+    room = POINTS // (positions * max(a.shape[-1] for a in levels[-1].values()))
+    return jnp.moveaxis(_each(lambda here, rest: mean(1, {**scalars, **here}, rest), levels[0], room), 0, -1)
 
 
-def _columns(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Coordinates first."""
-    return {name: jnp.moveaxis(jnp.asarray(a), -1, 0) for name, a in arrays.items()}
+def _each(f: Callable[[Mapping[str, Array], int], Array], arrays: Mapping[str, Array], room: int) -> Array:
+    """f at every coordinate, at most `room` of them at a time; f is told what room is left to it."""
+    columns = {name: jnp.moveaxis(jnp.asarray(a), -1, 0) for name, a in arrays.items()}
+    count = next(iter(columns.values())).shape[0]
+    chunk = max(1, min(room, count))
+    if chunk == count:
+        return jax.vmap(lambda here: f(here, room // chunk))(columns)
+    return jax.lax.map(jax.checkpoint(lambda here: f(here, room // chunk)), columns, batch_size=chunk)

@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tensorprog.language.expr import Apply, Expr, Gather, Ref, Softmax, Sum, Tensor, add, mul, number, power, refs
+from tensorprog.language.expr import Apply, Expr, Gather, Ref, Softmax, Sum, Tensor, add, moved, mul, number, power, refs
 from tensorprog.language.instr import (
     Axis,
     Covariance,
@@ -28,6 +28,7 @@ from tensorprog.language.instr import (
     Matrix,
     Moment,
     Nonlin,
+    OuterNonlin,
     Width,
 )
 from tensorprog.language.nonlin import fn
@@ -40,7 +41,9 @@ AXIS = "t"
 
 
 @st.composite
-def programs(draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[str] = FUNCTIONS, lines: int = 4, bound: bool = True) -> Program:
+def programs(
+    draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[str] = FUNCTIONS, lines: int = 4, bound: bool = True, outer: bool = False
+) -> Program:
     """Well-typed programs; about two thirds use a W and its W^T, half feed a Moment into a Nonlin, half have two widths, two fifths an axis.
 
     Args:
@@ -48,6 +51,7 @@ def programs(draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[s
         functions: the nonlinearities to draw from, built-in functions without constants.
         lines: at most so many lines besides those that use W^T and feed Moments.
         bound: multiply only by bounded factors; False allows products of any two vectors (slower convergence in width).
+        outer: one line or more averages over other coordinates (language NE-OR-T).
     """
     chance = _Chance(draw)
     two_widths, family, tied, fed = chance(0.55), chance(0.42), chance(0.68), chance(0.55)
@@ -55,6 +59,7 @@ def programs(draw: st.DrawFn, *, data: bool | None = None, functions: Sequence[s
     d = _initial(draw, chance, two_widths=two_widths, family=family, embedded=embedded)
     d.functions, d.bound = tuple(functions), bound
     blocks = [_random_line] * draw(st.integers(1, lines)) + [_tied_pair] * tied + [_fed_moment] * fed
+    blocks += [_outer] * (draw(st.integers(1, 2)) if outer else 0)
     for block in draw(st.permutations(blocks)):
         block(d)
     _moment(d)
@@ -183,7 +188,7 @@ class _Draft:
     def function(self, x: Expr) -> Expr:
         return Apply(fn(self.draw(st.sampled_from(self.functions))), (x,))
 
-    def line(self, make: type[Nonlin] | type[Moment], letter: str, psi: Expr) -> str:
+    def line(self, make: type[Nonlin] | type[Moment] | type[OuterNonlin], letter: str, psi: Expr) -> str:
         name = f"{letter}{len(self.body)}"
         self.body.append(make(name, psi))
         return name
@@ -277,6 +282,16 @@ def _fed_moment(d: _Draft) -> None:
         c = d.draw(st.sampled_from((c, Softmax(AXIS, c))))
     bounded = d.draw(st.sampled_from((c, Apply(fn("tanh"), (c,)))))
     d.line(Nonlin, "x", d.draw(st.sampled_from((mul(bounded, d.function(x)), d.function(add(x, bounded)), add(x, mul(number(0.5), bounded))))))
+
+
+def _outer(d: _Draft) -> str:
+    """An average over one or two other coordinates, of their own widths; some factorize, some do not."""
+    own, first, second = (d.vector(d.draw(st.sampled_from(d.widths)).name) for _ in range(3))
+    there = moved(first, {0: 1}, lambda _: False)
+    bounded = d.function(moved(second, {0: 2}, lambda _: False))
+    mixed = d.function(mul(own, there))
+    choices = (mixed, mul(mixed, there), mul(mixed, bounded), mul(d.function(own), d.function(there)), add(own, mul(d.scalar(), mixed)))
+    return d.line(OuterNonlin, "y", d.draw(st.sampled_from((*choices, Apply(fn("sign"), (mul(own, there),))))))
 
 
 def _reached(p: Program) -> list[str]:

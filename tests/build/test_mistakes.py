@@ -174,7 +174,7 @@ def test_writing_a_program_imports_no_array_library() -> None:
 
 @pytest.mark.parametrize("name", sorted(tp.LATER))
 def test_what_computes_is_where_the_face_says(name: str) -> None:
-    assert getattr(tp, name).__name__
+    assert getattr(tp, name) is not None
 
 
 def test_the_face_knows_its_names() -> None:
