@@ -1,48 +1,40 @@
 """Normalized functions: E of atoms times negative powers of sums of squares, as an integral over Gaussian scales (Yang 2020, TP II, App. E.4).
 
-    Q^{-a} = 1/Gamma(a) int_0^inf s^{a-1} e^{-s Q} ds,        Q = eps + sum_k w_k u_k^2,
+    Q^{-a} = 1/Gamma(a) int_0^inf s^{a-1} e^{-s Q} ds,        Q = eps + sum_k w_k u_k^2 = eps + z^T M z,
 
-and e^{-s Q} goes into the Gaussian law: with u = R z, u'_m has covariance R_m (I + R^T D R)^{-1} R_m^T, D = diag(2 s_r w_k), and the weight is
-det(I + R^T D R)^{-1/2} e^{-s eps}. One sum of squares (one batch) is one integral, two (two batches) are two; what is left inside has a closed form.
+and e^{-s Q} goes into the law of z: its covariance becomes (I + 2 s M)^{-1}, and the weight is det(I + 2 s M)^{-1/2} e^{-s eps}, a product over the
+eigenvalues of M. One sum of squares (one batch) is one integral, two (two batches) are two; what is left inside has a closed form.
 The integral over log s is a trapezoidal sum, which converges exponentially; its error is measured by a coarser one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import lgamma
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from math import lgamma, prod
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.gaussian.expect import expect
-from tensorprog.gaussian.problem import AnyFactor, Estimate, Strategy
+from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Strategy
+from tensorprog.interpret.limit import variable
 from tensorprog.interpret.limit.lift import is_power, squares
 from tensorprog.interpret.limit.problem import instances, moved
 from tensorprog.interpret.limit.scalar import Index, Scalars
-from tensorprog.interpret.limit.variable import Atom, Composite, Lin, Poly, Use
+from tensorprog.interpret.limit.squares import CUT, Law, Quadratic
+from tensorprog.interpret.limit.variable import Atom, Lin, Poly, Use
 
-CHUNK = 128  # nodes at a time
-CUT = 1e-12  # eigenvalues and residual variances below this part of the whole are 0
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratic:
-    """Q^{-power}, Q = offset + sum weights * form^2."""
-
-    power: float
-    offset: float
-    forms: tuple[Use, ...]
-    weights: tuple[float, ...]
+POINTS = 1 << 20  # numbers held at a time
 
 
 def quadratics(scalars: Scalars, uses: tuple[Use, ...]) -> list[Quadratic] | None:
     """The negative powers of sums of squares among the factors, those of one sum together; None where another composite stands beside them."""
     powers: dict[tuple[Poly, tuple[Index, ...]], float] = {}
     for use in uses:
-        if not isinstance(use.factor, Composite):
+        if not isinstance(use.factor, variable.Composite):
             continue
         exponent = is_power(use.factor.fn)
         if exponent is None or exponent >= 0:
@@ -51,7 +43,7 @@ def quadratics(scalars: Scalars, uses: tuple[Use, ...]) -> list[Quadratic] | Non
         powers[key] = powers.get(key, 0.0) - exponent
     found = [_quadratic(scalars, poly, idx, a) for (poly, idx), a in powers.items()]
     whole = [q for q in found if q is not None]
-    return whole if whole and len(whole) == len(found) <= 2 and all(isinstance(u.factor, Lin | Atom | Composite) for u in uses) else None
+    return whole if whole and len(whole) == len(found) <= 2 and all(isinstance(u.factor, Lin | Atom | variable.Composite) for u in uses) else None
 
 
 def _quadratic(scalars: Scalars, p: Poly, idx: tuple[Index, ...], a: float) -> Quadratic | None:
@@ -69,79 +61,104 @@ def _quadratic(scalars: Scalars, p: Poly, idx: tuple[Index, ...], a: float) -> Q
     return Quadratic(a, offset, tuple(forms), tuple(weights))
 
 
-def integrate(
-    sums: list[Quadratic], factors: Sequence[AnyFactor], mains: int, cov: Callable[[Use | int, Use | int], Array], strategy: Strategy, degree: float
-) -> Estimate:
-    """The expectation, over (N1, N2, positions).
+def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, strategy: Strategy) -> Estimate:
+    """The expectation of the powers of the sums and of factors of coordinates 0, 1 .., over (N1, N2, positions)."""
+    mains = len(whole.loads)
+    grids = [_nodes(q, strategy, decay) for q, decay in zip(sums, _decays(sums, whole, factors), strict=True)]
+    first, rest = (sums[0], grids[0]), list(zip(sums[1:], grids[1:], strict=True))
+    size = prod(jnp.broadcast_shapes(*(a.shape for a in (*whole.rest.values(), *(l[..., 0] for l in whole.loads)))))
+    chunk = max(1, min(len(grids[0][0]), POINTS // max(size, 1)))
 
-    Args:
-        factors: what stands beside the squares, over the coordinates 0 .. mains - 1.
-        cov: covariance of two coordinates (a number) or forms of the squares, as arrays that broadcast over (N1, N2, positions).
-        degree: how many powers of the coordinates the factors have together; it sets how far the integrals reach.
+    def along_first(law: Law) -> Array:
+        """The integral over the scale of the first sum, whose quadratic form is diagonal beside every node."""
+        q, (taus, step) = first
+        values, vectors = jnp.linalg.eigh(law.squares[0])
+        rates = 2 * jnp.where(values > CUT * values[..., -1:], values, 0.0)[..., None, :]
+        loads = [(l[..., None, :] @ vectors)[..., 0, :] for l in law.loads]
+        short = -len(taus) % chunk
+        padded = jnp.concatenate([taus, jnp.full((short,), -1e4)])  # e^{-1e4} = 0: no weight
+
+        def at(tau: Array) -> Array:
+            shrunk = 1 / (1 + jnp.exp(tau)[:, None] * rates)  # (.., chunk, squares)
+            log_weight = 0.5 * jnp.log(shrunk).sum(-1) + _log_weight(q, law.scale[0], tau)
+
+            @cache
+            def conditional(i: int, j: int) -> Array:
+                return _damped(loads[i] * loads[j], shrunk) + law.rest[min(i, j), max(i, j)][..., None]
+
+            value = expect(factors, [0.0] * mains, conditional, strategy).value if factors else jnp.ones((1, 1, 1, 1))
+            return (jnp.exp(log_weight) * value).sum(-1)
+
+        return jax.lax.map(at, padded.reshape(-1, chunk)).sum(0) * step
+
+    def along_second(q: Quadratic, taus: Array, step: Array) -> Array:
+        """e^{-s Q} of the second sum goes into the law, node by node."""
+
+        def at(tau: Array) -> Array:
+            factor = jnp.linalg.cholesky(jnp.eye(len(sums[0].forms) + len(q.forms)) + 2 * jnp.exp(tau) * whole.squares[1])
+            log_weight = -jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1) + _log_weight(q, whole.scale[1], tau[None])[..., 0]
+            inverse = jax.scipy.linalg.solve_triangular(factor, jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape), lower=True)
+            loads = [(inverse @ l[..., None])[..., 0] for l in whole.loads]
+            given = replace(whole, squares=(inverse @ whole.squares[0] @ inverse.mT, whole.squares[1]), loads=loads)
+            return jnp.exp(log_weight) * along_first(given)
+
+        return jax.lax.map(at, taus).sum(0) * step
+
+    return Estimate(along_second(rest[0][0], *rest[0][1]) if rest else along_first(whole), "quadrature")
+
+
+def _damped(product: Array, shrunk: Array) -> Array:
+    """sum_g product_g shrunk_kg: (N1, N2, positions, squares) and (N1, N2, positions or 1, nodes, squares) to (N1, N2, positions, nodes)."""
+    if shrunk.shape[2] > 1:
+        return (product[..., None, :] * shrunk).sum(-1)
+    return product @ shrunk[:, :, 0].mT  # a matrix product for all positions
+
+
+def _log_weight(q: Quadratic, scale: Array, tau: Array) -> Array:
+    """log of s^a e^{-s offset} / Gamma(a) at s = e^tau / scale: (.., nodes)."""
+    at = tau - jnp.log(scale)[..., None]
+    return q.power * at - q.offset * jnp.exp(at) - lgamma(q.power)
+
+
+def _decays(sums: list[Quadratic], law: Law, factors: Sequence[AnyFactor]) -> list[tuple[float, Array]]:
+    """How fast the integrand falls towards large scales, e^{-decay tau}: as a guess before the data are known, and for the data at hand.
+
+    1/2 for every square, and for every power of the coordinates that are functions of the squares: for one sum, and for both together (which
+    matters where they are one and the same).
     """
-    forms = [f for q in sums for f in q.forms]
-    gram = _stacked([[cov(f, g) for g in forms] for f in forms])
-    values, vectors = jnp.linalg.eigh(gram)
-    alive = values > CUT * values[..., -1:]
-    root = vectors * jnp.sqrt(jnp.where(alive, values, 0.0))[..., None, :]  # gram = root root^T
-    inverse = vectors * jnp.where(alive, jnp.where(alive, values, 1.0) ** -0.5, 0.0)[..., None, :]
-    main = [jnp.stack(jnp.broadcast_arrays(*(cov(m, f) for f in forms)), -1) for m in range(mains)]
-    loads = [(c[..., None, :] @ inverse)[..., 0, :] for c in main]
-    rest = {(i, j): _residual(cov, loads, i, j) for i in range(mains) for j in range(i, mains)}
-    owner = jnp.array([k for k, q in enumerate(sums) for _ in q.forms])
-    weights = jnp.array([w for q in sums for w in q.weights])
-    scale = jnp.stack([q.offset + (jnp.diagonal(gram, axis1=-2, axis2=-1) * weights * (owner == k)).sum(-1) for k, q in enumerate(sums)], -1)
-    taus, step = _nodes(sums, strategy, degree)
+    degrees = [(f.coord, _degree(f)) for f in factors if not isinstance(f, Composite)]
+    whole = sum(d for _, d in degrees)
 
-    def at(tau: Array) -> Array:
-        """The integrand summed over a chunk of nodes (chunk, squares)."""
-        s = jnp.exp(tau) / scale[..., None, :]
-        d = 2 * s[..., owner] * weights
-        inner = jnp.eye(root.shape[-1]) + jnp.einsum("...gr,...kg,...gt->...krt", root, d, root)
-        factor = jnp.linalg.cholesky(inner)
-        log_weight = -jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
-        for k, q in enumerate(sums):
-            log_weight += q.power * jnp.log(s[..., k]) - q.offset * s[..., k] - lgamma(q.power)
-        whitening = jax.scipy.linalg.solve_triangular(factor, jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape), lower=True)
-        solved = [jnp.einsum("...krt,...t->...kr", whitening, x) for x in loads]
+    def fall(rank: Array, carried: list[Array], power: float) -> Array:
+        return (rank + sum((jnp.where(carried[m], d, 0.0) for m, d in degrees), jnp.asarray(0.0))) / 2 - power
 
-        def conditional(i: int, j: int) -> Array:
-            return (solved[i] * solved[j]).sum(-1) + rest[min(i, j), max(i, j)][..., None]
-
-        value = expect(factors, [0.0] * mains, conditional, strategy).value if factors else jnp.ones((1, 1, 1, 1))
-        return (jnp.exp(log_weight) * value).sum(-1)
-
-    total = jax.lax.map(at, taus).sum(0) * step
-    return Estimate(total, "quadrature")
+    power = sum(q.power for q in sums)
+    together = fall(law.rank, [jnp.all(law.rest[m, m] == 0) for m in range(len(law.loads))], power)
+    out: list[tuple[float, Array]] = []
+    for q, rank, carried in zip(sums, law.ranks, law.carried, strict=True):
+        squares = len(q.forms) - 1
+        usual = max(0.5, min((squares + whole / len(sums)) / 2 - q.power, (squares + whole) / 2 - power))
+        out.append((usual, jnp.clip(jnp.minimum(fall(rank, carried, q.power), together), 0.25, 4 * usual)))
+    return out
 
 
-def _residual(cov: Callable[[Use | int, Use | int], Array], loads: list[Array], i: int, j: int) -> Array:
-    """What of Cov(i, j) the squares do not carry; exactly 0 where it is rounding."""
-    c = cov(i, j)
-    left = c - (loads[i] * loads[j]).sum(-1)
-    size = jnp.sqrt(cov(i, i) * cov(j, j))
-    return jnp.where(jnp.abs(left) <= 1e-10 * size, 0.0, left)
+def _degree(f: Factor | Power) -> float:
+    """The power with which a factor grows or vanishes with its coordinate."""
+    return float(f.degree) if isinstance(f, Power) else max(0.0, f.fn.constants[0]) if f.fn.name == "ramp" else 0.0
 
 
-def _stacked(rows: list[list[Array]]) -> Array:
-    flat = jnp.broadcast_arrays(*(a for row in rows for a in row))
-    return jnp.stack(flat, -1).reshape(*flat[0].shape, len(rows), len(rows))
+def _nodes(q: Quadratic, strategy: Strategy, decay: tuple[float, Array]) -> tuple[Array, Array]:
+    """Nodes of the trapezoidal rule in tau = log(s scale), and its step.
+
+    The integrand is analytic for |Im tau| < pi (its singularities are at s < 0), so the error of step h is e^{-2 pi^2 / h}; cut where it has
+    fallen by e^{-reach}. More nodes make the step smaller and the reach longer in the same proportion, so that a coarser rule sees both errors.
+    """
+    usual, here = decay
+    fineness = (strategy.nodes / Strategy.nodes) ** 0.5
+    reach = 32.0 * fineness
+    count = round(reach * (1 / q.power + 1 / usual) * fineness / 0.6)
+    low, high = -reach / q.power, reach / here
+    return jnp.linspace(low, high, count), (high - low) / (count - 1)
 
 
-def _nodes(sums: list[Quadratic], strategy: Strategy, degree: float) -> tuple[Array, float]:
-    """Nodes in log s, as chunks (chunks, CHUNK, squares), and their weight: four a `strategy.nodes` for one integral, one a dimension for two."""
-    count = 4 * strategy.nodes if len(sums) == 1 else strategy.nodes
-    grids: list[Array] = []
-    step = 1.0
-    for q in sums:
-        decay = max(0.5, (len(q.forms) - 1 + degree / len(sums)) / 2 - q.power)
-        low, high = -32.0 / q.power, 32.0 / decay
-        grids.append(jnp.linspace(low, high, count))
-        step *= (high - low) / (count - 1)
-    grid = jnp.stack(jnp.meshgrid(*grids, indexing="ij"), -1).reshape(-1, len(sums))
-    short = -grid.shape[0] % CHUNK
-    padded = jnp.concatenate([grid, jnp.full((short, len(sums)), -1e4)])  # e^{-1e4} = 0: no weight
-    return padded.reshape(-1, CHUNK, len(sums)), step
-
-
-__all__ = ["Quadratic", "integrate", "quadratics"]
+__all__ = ["integrate", "quadratics"]

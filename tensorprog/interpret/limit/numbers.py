@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import reduce
 from math import prod
 from operator import add
+from types import MappingProxyType
 from typing import assert_never
 
 import jax
@@ -19,7 +20,7 @@ from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import contract
 from tensorprog.interpret.limit.expectation import Expectations, Problem
-from tensorprog.interpret.limit.mixture import Quadratic, integrate, quadratics
+from tensorprog.interpret.limit.mixture import integrate, quadratics
 from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
 from tensorprog.interpret.limit.ramps import is_delta
 from tensorprog.interpret.limit.scalar import (
@@ -38,7 +39,8 @@ from tensorprog.interpret.limit.scalar import (
     S,
     Total,
 )
-from tensorprog.interpret.limit.variable import Composite, Use
+from tensorprog.interpret.limit.squares import Quadratic, law, stacked
+from tensorprog.interpret.limit.variable import Composite
 
 
 class Numbers:
@@ -47,11 +49,19 @@ class Numbers:
     Args:
         leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
         same: (N1, N2), true where left and right input are equal; needed where the graph has `Matched` nodes.
+        known: values of nodes that need not be computed.
     """
 
-    def __init__(self, e: Expectations, leaves: Callable[[Hashable], Array], strategy: Strategy, same: Array | None = None) -> None:
+    def __init__(
+        self,
+        e: Expectations,
+        leaves: Callable[[Hashable], Array],
+        strategy: Strategy,
+        same: Array | None = None,
+        known: Mapping[Node, Array] = MappingProxyType({}),
+    ) -> None:
         self._e, self._leaves, self._strategy, self._same = e, leaves, strategy, same
-        self._arrays: dict[Node, Array] = {}
+        self._arrays: dict[Node, Array] = dict(known)
         self._coordinates: dict[Node, Coordinates] = {}
         self.estimates: list[Estimate] = []
 
@@ -202,14 +212,14 @@ class Numbers:
 
         sums = quadratics(self._e.s, problem.uses)
         if sums is not None:
-            return self._mixture(c, sums, entry, cov, problem)
+            return self._mixture(c, sums, entry, problem)
         estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
         self.estimates.append(estimate)
         batch = estimate.value.shape[:2] or (1, 1)
         flat = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes)) if ranks else batch)
         return flat.reshape(*batch, *problem.sizes)
 
-    def _mixture(self, c: Coordinates, sums: list[Quadratic], entry: Read, cov: Callable[[int, int], Array | float], problem: Problem) -> Array:
+    def _mixture(self, c: Coordinates, sums: list[Quadratic], entry: Read, problem: Problem) -> Array:
         """The integral over Gaussian scales; see `mixture`."""
         where = {form: k for k, form in enumerate(c.forms)}
         uses = [u for u in problem.uses if not isinstance(u.factor, Composite)]
@@ -217,18 +227,36 @@ class Numbers:
         place = {k: m for m, k in enumerate(mains)}
         factors = [_at(f, place) for f in c.factors(entry) if not isinstance(f, gaussian.Composite)]
 
-        def between(a: Use | int, b: Use | int) -> Array:
-            i, j = (where[u] if isinstance(u, Use) else mains[u] for u in (a, b))
-            found = jnp.asarray(cov(i, j))
-            flat = found.reshape(*(found.shape[:2] or (1, 1)), -1)
-            s = c.covariance(i, j)
-            return flat[:, :, :1] if not any(isinstance(k, int) for k in s.idx) else flat
+        def table(rows: list[int], columns: list[int]) -> Array:
+            flat = self._table([c.covariance(i, j) for i in rows for j in columns], problem.sizes)
+            return flat.reshape(*flat.shape[:-1], len(rows), len(columns))
 
-        degree = sum(1.0 if isinstance(f, gaussian.Power) else max(0.0, f.fn.constants[0]) if f.fn.name == "ramp" else 0.0 for f in factors)
-        estimate = integrate(sums, factors, len(mains), between, self._strategy, degree)
+        blocks = [[where[f] for f in q.forms] for q in sums]
+        gram = stacked([[table(a, b) for b in blocks] for a in blocks])
+        onto = [stacked([[table([m], b) for b in blocks]])[..., 0, :] for m in mains]
+        estimate = integrate(sums, factors, law(sums, gram, onto, lambda i, j: table([mains[i]], [mains[j]])[..., 0, 0]), self._strategy)
         self.estimates.append(estimate)
         batch = estimate.value.shape[:2]
         return jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))).reshape(*batch, *problem.sizes)
+
+    def _table(self, scalars: list[S], sizes: tuple[int, ...]) -> Array:
+        """Scalars side by side, (N1, N2, positions or 1, scalars); read together where they are one array at several fixed positions."""
+        ranks, first = tuple(range(len(sizes))), scalars[0]
+        fixed = [k for k, name in enumerate(first.idx) if isinstance(name, At)]
+        names = tuple(len(sizes) + k if k in fixed else name for k, name in enumerate(first.idx))
+
+        def alike(s: S) -> bool:
+            return s.node is first.node and all(isinstance(n, At) if k in fixed else n == names[k] for k, n in enumerate(s.idx))
+
+        if all(map(alike, scalars)):
+            a = self.read(S(first.node, names), (*ranks, *(len(sizes) + k for k in fixed)))
+            at = [jnp.array([min(s.idx[k].position, a.shape[2 + len(sizes) + d] - 1) for s in scalars]) for d, k in enumerate(fixed)]  # type: ignore[union-attr]
+            a = a[(..., *at)] if fixed else jnp.repeat(a[..., None], len(scalars), -1)
+        else:
+            a = jnp.stack(jnp.broadcast_arrays(*(self.read(s, ranks) for s in scalars)), -1)
+        if all(n == 1 for n in a.shape[2:-1]):
+            return a.reshape(*a.shape[:2], 1, -1)
+        return jnp.broadcast_to(a, (*a.shape[:2], *sizes, a.shape[-1])).reshape(*a.shape[:2], -1, a.shape[-1])
 
 
 def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
