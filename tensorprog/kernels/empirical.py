@@ -26,9 +26,10 @@ from tensorprog.interpret.initial import gaussians, scale
 from tensorprog.kernels.points import Points, blocks, count, points_of
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products
-from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates, variance
+from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network
+from tensorprog.language.tensors import variance
 from tensorprog.transform.backprop import Backprop, backprop
 
 Outputs = Literal["trace", "full", "first"]

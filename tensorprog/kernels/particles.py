@@ -22,9 +22,9 @@ from tensorprog.interpret.particles.construction import Construction, Dots, stac
 from tensorprog.interpret.particles.roots import Reals
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.result import Kernels
-from tensorprog.kernels.tensors import variance
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network
+from tensorprog.language.tensors import variance
 from tensorprog.transform.backprop import Backprop, backprop
 
 

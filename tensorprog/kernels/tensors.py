@@ -12,24 +12,8 @@ from math import prod
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import widths
 from tensorprog.interpret.initial import groups
-from tensorprog.language.instr import Embedding, Gaussian
 from tensorprog.language.program import Network
-
-
-def variance(network: Network, name: str) -> float:
-    """sigma^2 of a trained tensor.
-
-    Raises:
-        InvalidProgram: the tensor is used with several sigmas, where the convention "sigma" has no meaning.
-    """
-    p = network.program
-    found = {m.sigma**2 for m in p.matrices if m.name == name}
-    found |= {v.law.sigma**2 for v in p.vectors if isinstance(v.law, Embedding) and v.law.matrix == name}
-    found |= {v.law.variance for v in p.vectors if isinstance(v.law, Gaussian) and v.name == name}
-    found |= {r.sigma**2 for r in network.readouts if r.vector == name}
-    if len(found) != 1:
-        raise InvalidProgram(f"[training] {name} is used with several variances {sorted(found)}. Train it in the convention 'unit'.")
-    return found.pop()
+from tensorprog.language.tensors import pace
 
 
 def base_size(network: Network, n: int) -> int:
@@ -49,14 +33,9 @@ def unit_rates(network: Network, n: int) -> dict[str, float]:
 
 def _unit_rate(network: Network, name: str) -> float:
     training = network.trained(name)
-    if training.convention == "unit" or training.rate == 0.0:
-        return training.rate
-    if any(name in group for group in groups(network.program)):
+    if training.convention == "sigma" and training.rate != 0.0 and any(name in group for group in groups(network.program)):
         raise InvalidProgram(f"[training] {name} has correlated entries, and no unit tensor follows it. Train it in the convention 'unit'.")
-    sigma2 = variance(network, name)
-    if sigma2 == 0.0:
-        raise InvalidProgram(f"[training] {name} has variance 0, and no unit tensor can move it. Give it a variance, or freeze it.")
-    return training.rate / sigma2
+    return pace(network, name)
 
 
 def size_of_point(network: Network, n: int) -> int:

@@ -19,12 +19,14 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.finite import Inputs, Params, apply, run, widths
+from tensorprog.interpret.finite import Inputs, Params, apply, run
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.theorem import limit
 from tensorprog.interpret.particles.estimate import particles
 from tensorprog.kernels.precision import double
 from tensorprog.language.expr import Ref
+from tensorprog.transform.prune import pruned
+from tensorprog.transform.quotient import at_limit
 from tensorprog.transform.unroll import Unrolled
 
 
@@ -61,7 +63,7 @@ def limit_outputs(
     """
     data = {name: a[None] for name, a in _slots(u, inputs).items()}
     found = limit(u.program, data, scalars=given(u, inputs, labels, start), strategy=strategy, dots=dots)
-    estimates = [Estimate(e.value[0], e.method, e.error[0]) for e in found.estimates([Ref(f) for f in u.f])]
+    estimates = [Estimate(e.value[0], e.method, jnp.asarray(e.error)[0]) for e in found.estimates([Ref(f) for f in u.f])]
     return _joined(u, estimates)
 
 
@@ -71,7 +73,7 @@ def particle_outputs(
 ) -> Estimate:
     """f°_0 .. f°_T as `limit_outputs`, by sampling, with standard errors."""
     scalars = given(u, inputs, labels, start)
-    found = particles(u.program, samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=scalars)
+    found = particles(pruned(at_limit(u.program), u.f), samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=scalars)
     return _joined(u, [found.scalar(f) for f in u.f])
 
 
@@ -89,11 +91,7 @@ def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | Non
         known[u.start] = _over(u, jnp.zeros(shape) if start is None else start, shape, "f_0")
     for (a, b), name in u.grams.items():
         known[name] = _gram(u, name, a, b, data)
-    if n is not None:
-        size = widths(p, n)[u.tape.back.base]
-        known |= {c.name: jnp.asarray(float(size) ** c.exponent) for c in p.scalars if c.exponent < 0}
-        known |= {name: jnp.asarray(r) for name, r in u.tape.back.scalars(n).items()}
-    return known
+    return known if n is None else known | {name: jnp.asarray(a) for name, a in u.scalars(n).items()}
 
 
 def tensors(u: Unrolled, params: Params) -> dict[str, Array]:

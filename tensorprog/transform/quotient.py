@@ -45,7 +45,7 @@ from tensorprog.language.program import Program
 
 
 def at_limit(p: Program, given: Collection[str] = ()) -> Program:
-    """The program with its difference quotients in the form that they have in the limit; the same program if it divides by no vanishing scalar.
+    """The program with every vanishing scalar at 0, and its difference quotients in the form that they have in the limit.
 
     Args:
         given: initial scalars whose limit is given from outside, and need not be 0.
@@ -59,10 +59,13 @@ def at_limit(p: Program, given: Collection[str] = ()) -> Program:
 
 
 def _instruction(i: Instr, rate: Mapping[str, float]) -> Instr:
-    if isinstance(i, MatMul) or not any(_divisor(e, rate) for e in walk(i.psi)):
+    if isinstance(i, MatMul) or rate.keys().isdisjoint(refs(i.psi)):
         return i
+    zero = dict.fromkeys(rate, ZERO)
+    if not any(_divisor(e, rate) for e in walk(i.psi)):
+        return replace(i, psi=substitute(i.psi, zero))
     try:
-        return replace(i, psi=_settled(_merged(i.psi, rate), rate))
+        return replace(i, psi=substitute(_settled(_merged(i.psi, rate), rate), zero))
     except _NoLimitError as error:
         raise OutsideTheory(
             f"{i.out}: [quotient] it divides by {error}, which vanishes as n grows, what is not seen to vanish with it. "

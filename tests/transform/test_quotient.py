@@ -13,6 +13,7 @@ from tensorprog.errors import OutsideTheory
 from tensorprog.interpret.expression import evaluate
 from tensorprog.interpret.limit import limit
 from tensorprog.interpret.particles import particles
+from tensorprog.language.expr import refs
 from tensorprog.language.instr import Nonlin
 from tensorprog.language.program import Program
 from tensorprog.language.text import parse
@@ -60,9 +61,15 @@ def test_the_limit_form_is_the_limit_of_the_quotient(name: str) -> None:
     np.testing.assert_allclose(np.broadcast_to(_value(at_limit(p), 0.0), extrapolated.shape), extrapolated, atol=2e-5, rtol=2e-5)
 
 
-def test_a_program_without_quotients_is_returned_as_it_is() -> None:
-    p = program("tanh(h + theta * g)")
+def test_a_program_without_vanishing_scalars_is_returned_as_it_is() -> None:
+    p = program("tanh(h + g)")
     assert at_limit(p) is p
+
+
+def test_what_a_vanishing_scalar_multiplies_is_gone() -> None:
+    (i,) = at_limit(program("tanh(h + theta * g)")).body
+    assert isinstance(i, Nonlin)
+    assert refs(i.psi) == ("h",)
 
 
 def test_a_scalar_whose_limit_is_given_is_left_alone() -> None:

@@ -2,6 +2,7 @@
 
 [init] [nonlin] [moment]  as written in language.md 3;
 [matmul-hat]  Cov(hat(W x), hat(W y)) = sigma_W^2 E Z^x Z^y; for W^T with W of size m x n: sigma_W^2 (m / n) E Z^x Z^y;
+[outer]       Z^y = E' psi(Z^x; Z^x'; c°), E' over an iid copy x' (Yang & Littwin 2023, Def. 2.6.5; `outer.py`);
 [matmul-dot]  dot(W x) = sigma_W^2 sum_y Z^y E dZ^x / d hat(W^T y), the sum over the roots hat(W^T y) that Z^x reads; for W^T times m / n.
 
 A program with inputs is read once for each side: the left inputs x1 and the right inputs x2 of a kernel K(x1, x2) are two copies of everything
@@ -10,23 +11,26 @@ that depends on the data, over the same matrices.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
+from tensorprog.interpret.limit.outer import averaged
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
 from tensorprog.interpret.limit.variable import LinTerm, Poly, Root, Term, Use, Variables, relabel
 from tensorprog.language.expr import Expr
-from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
+from tensorprog.transform.prune import needed
+from tensorprog.transform.separate import separated
 
 LEFT, RIGHT = 0, 1
 Dots = Literal["derivative", "stein", "drop"]
 
 
 class Master:
-    """The limit of a program, symbolically: `env(side)` maps every variable to its limit.
+    """The limit of a program, symbolically: `env(side)` maps variables to their limits.
 
     Args:
         program: any valid program.
@@ -36,7 +40,7 @@ class Master:
     """
 
     def __init__(self, program: Program, *, matched: bool = False, dots: Dots = "derivative") -> None:
-        self.program = program
+        self.program = program = separated(program)
         self.scalars = Scalars()
         self.v = Variables(self.scalars, program.size)
         self.e = Expectations(self.v, self._root_covariance)
@@ -45,23 +49,27 @@ class Master:
         self._left: set[Root] = set()
         self._groups = _linked(program)
         self._initial: dict[Root, InitVector] = {}
-        self._envs: dict[int, dict[str, Value]] = {}
+        self._envs: dict[int, dict[str, Value]] = {LEFT: {}, RIGHT: {}}
 
-    def env(self, side: int = LEFT) -> Mapping[str, Value]:
-        if side not in self._envs:
-            if side == RIGHT:
-                self.env(LEFT)
-            self._envs[side] = {}
-            self._read(side)
+    def env(self, side: int = LEFT, asked: Collection[str] | None = None) -> Mapping[str, Value]:
+        """The limits of the variables that are asked for, all unless said, and of what they depend on."""
+        known = needed(self.program, asked) if asked is not None else {*self.program.axes_of}
+        if side == RIGHT:
+            self._read(LEFT, known)
+        self._read(side, known)
         return self._envs[side]
 
-    def _read(self, side: int) -> None:
+    def _read(self, side: int, asked: Collection[str]) -> None:
         env = self._envs[side]
         for vector in self.program.vectors:
-            env[vector.name] = self._init(vector, side)
+            if vector.name not in env:
+                env[vector.name] = self._init(vector, side)
         for scalar in self.program.scalars:
-            env[scalar.name] = self._init_scalar(scalar)
+            if scalar.name not in env:
+                env[scalar.name] = self._init_scalar(scalar)
         for i in self.program.body:
+            if i.out in env or i.out not in asked:
+                continue
             match i:
                 case MatMul(out, matrix, arg, transpose):
                     twin = self._envs[LEFT][out] if side == RIGHT else None
@@ -70,6 +78,8 @@ class Master:
                     env[out] = lift(self.v, psi, env)
                 case Moment(out, psi):
                     env[out] = self.expect(psi, env)
+                case OuterNonlin(out, psi):
+                    env[out] = averaged(self.v, self.e, out, psi, env)
                 case _:
                     assert_never(i)
 

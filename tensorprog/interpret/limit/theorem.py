@@ -21,7 +21,7 @@ from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
-from tensorprog.language.expr import Expr, Ref, axes_of, mul
+from tensorprog.language.expr import Expr, Ref, axes_of, mul, refs
 from tensorprog.language.program import Program
 from tensorprog.language.valid import check
 from tensorprog.transform.quotient import at_limit
@@ -67,7 +67,7 @@ class Limit:
 
     def gram(self, x: str, y: str) -> Array:
         """E Z^x Z^y between all positions of x and all positions of y: (N, *positions of x, *positions of y)."""
-        env = self._master.env(LEFT)
+        env = self._master.env(LEFT, (x, y))
         s = self._master.pair(env[x], env[y])
         return self._values([(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y])))])[0].value
 
@@ -78,7 +78,8 @@ class Limit:
     def estimates(self, psis: Sequence[Expr]) -> list[Estimate]:
         """E psi of several expressions at once: what they share is computed once. The method is that of all together."""
         master = self._master
-        asked = [(master.expect(psi, master.env(LEFT)), axes_of(psi, self.program.axes_of)) for psi in psis]
+        env = master.env(LEFT, {name for psi in psis for name in refs(psi)})
+        asked = [(master.expect(psi, env), axes_of(psi, self.program.axes_of)) for psi in psis]
         return self._values(asked)
 
     def _values(self, asked: Sequence[tuple[S, tuple[str, ...]]]) -> list[Estimate]:
@@ -139,9 +140,8 @@ def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
     if "sampling" not in first.methods:
         again = run(replace(strategy, nodes=2 * strategy.nodes // 3, terms=2 * strategy.terms // 3)).value
         return Measured(first.value, jax.tree.map(lambda a, b, r: jnp.abs(a - b) + r, first.value, again, round_off), method)
-    keys = jax.random.split(jax.random.key(0) if strategy.key is None else strategy.key, REPLICATES - 1)
-    more = jax.lax.map(lambda key: run(replace(strategy, key=key)).value, keys)
-    every = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.value, more)
+    keys = jax.random.split(jax.random.key(0) if strategy.key is None else strategy.key, REPLICATES)
+    every = jax.lax.map(lambda key: run(replace(strategy, key=key)).value, keys)  # compiled once: `first` has told the methods, its value is dropped
     error = jax.tree.map(lambda a: a.std(0, ddof=1) / REPLICATES**0.5, every)
     return Measured(jax.tree.map(lambda a: a.mean(0), every), error, method)
 

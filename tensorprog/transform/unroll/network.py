@@ -6,13 +6,17 @@ gradient is that of its own sample.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 
-from tensorprog.language.expr import Expr, Ref, identity, mul, number, power, total
+from tensorprog.language.expr import ONE, Expr, Ref, identity, mul, number, power, total
 from tensorprog.language.instr import Axis, Embedding, InitVector, Instr, Nonlin
 from tensorprog.language.program import Network, Program, Readout
+from tensorprog.language.tensors import pace
 from tensorprog.transform.backprop import Backprop, backprop
+from tensorprog.transform.unroll.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Tape:
 
     Attributes:
         outputs: the axis of a readout vector that counts several outputs; None where f has one.
+        pace: the factor on the learning rate of every unit tensor.
     """
 
     network: Network
@@ -28,6 +33,7 @@ class Tape:
     program: Program
     sample: str
     outputs: str | None
+    pace: Mapping[str, float]
 
     @property
     def forward(self) -> tuple[Instr, ...]:
@@ -36,6 +42,11 @@ class Tape:
     @property
     def backward(self) -> tuple[Instr, ...]:
         return self.program.body[len(self.forward) :]
+
+    def power(self, out: Writer, name: str, exponent: Fraction) -> Expr:
+        """N^-exponent, N the size of the base width class: an initial scalar, or 1."""
+        ratio = float(self.program.width[self.back.base].ratio)
+        return out.scalar(name, (), ratio ** -float(exponent), -float(exponent)) if exponent else ONE
 
     def read(self, r: Readout) -> tuple[Expr, Expr]:
         """(c, e): a readout adds N^(1 - g) c (1/n_r) sum e to f, c made of numbers and ratios of widths."""
@@ -47,7 +58,7 @@ class Tape:
 
 def tape(network: Network, samples: int) -> Tape:
     """The network on so many samples at once, with its backward pass."""
-    outputs = None
+    outputs, rates = None, {name: pace(network, name) for name in network.parameters}
     if network.outputs > 1:
         network, outputs = with_output_axis(network)
     back = backprop(network)
@@ -57,7 +68,7 @@ def tape(network: Network, samples: int) -> Tape:
         sample += "_"
     vectors = tuple(replace(v, axes=(sample, *v.axes)) if isinstance(v.law, Embedding) else v for v in p.vectors)
     inputs = tuple(replace(i, axes=(sample, *i.axes)) for i in p.inputs)
-    return Tape(network, back, replace(p, axes=(Axis(sample, samples), *p.axes), inputs=inputs, vectors=vectors), sample, outputs)
+    return Tape(network, back, replace(p, axes=(Axis(sample, samples), *p.axes), inputs=inputs, vectors=vectors), sample, outputs, rates)
 
 
 def with_output_axis(network: Network) -> tuple[Network, str]:

@@ -9,7 +9,7 @@ with kept(t) = prod_{u < t} (1 - eta_u lambda) and weight(t, s) = sum_{s <= u < 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 
@@ -32,12 +32,7 @@ class SGD:
         Raises:
             InvalidProgram: too few rates, or one that is not a finite number.
         """
-        rate = self.rate
-        rates = (
-            tuple(float(rate(s)) if callable(rate) else float(rate[s]) if isinstance(rate, Sequence) else float(rate) for s in range(steps))
-            if (not isinstance(rate, Sequence) or len(rate) >= steps)
-            else ()
-        )
+        rates = tuple(_rates(self.rate, steps))
         if len(rates) < steps or not all(map(isfinite, (*rates, self.momentum, self.decay))):
             raise InvalidProgram(f"[optimizer] {self} does not say a finite rate for each of {steps} steps. Give one number, or one a step.")
         return Schedule(rates, self.momentum, self.decay)
@@ -63,3 +58,13 @@ class Schedule:
 
     def _decayed(self, first: int, last: int) -> float:
         return prod(1.0 - self.rates[u] * self.decay for u in range(first, last))
+
+
+def _rates(rate: Rate, steps: int) -> Iterator[float]:
+    match rate:
+        case float() | int():
+            yield from (float(rate),) * steps
+        case Sequence():
+            yield from map(float, rate[:steps])
+        case _:
+            yield from (float(rate(s)) for s in range(steps))

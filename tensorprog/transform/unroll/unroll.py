@@ -17,21 +17,22 @@ chi_s = dL/df(f_s). All are identities at every width: the finite meaning of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
-from tensorprog.language.calculus import sum_out
-from tensorprog.language.expr import ONE, Expr, Gather, Ref, Tensor, add, mul, number, power, substitute
-from tensorprog.language.instr import Embedding, Gaussian, InitVector, Instr, MatMul, Moment, Nonlin
+from tensorprog.language.expr import ZERO, Expr, Ref, add, mul, number
+from tensorprog.language.instr import Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program
 from tensorprog.transform.parametrization import Parametrization
 from tensorprog.transform.unroll.deviation import Carried, carried
 from tensorprog.transform.unroll.exponents import Powers, default_parametrization, powers
 from tensorprog.transform.unroll.losses import LossGradient, loss_named
+from tensorprog.transform.unroll.moved import Moved, shown
 from tensorprog.transform.unroll.network import Tape, tape
 from tensorprog.transform.unroll.optimizer import SGD, Schedule
+from tensorprog.transform.unroll.samples import Samples
 from tensorprog.transform.unroll.writer import Writer
 
 
@@ -41,7 +42,7 @@ class Unrolled:
 
     Attributes:
         program: valid; over the axis `sample` of all samples, those trained on and probes alike.
-        network: the network with its several outputs as an axis of f.
+        tape: the network, its several outputs an axis of f, with its backward pass.
         f: the scalars f_0 .. f_T over (sample, *output axes).
         dev: for every vector and scalar x of the forward and backward pass the names of x~_0 .. x~_T; None where x does not move (yet).
             Gradients after time 0 are those of the samples of the step's batch only.
@@ -49,10 +50,10 @@ class Unrolled:
         powers: of the width: x_t = x_0 + N^-r x~_t with r = powers.deviation.
         labels, start, grams: initial scalars to be given: the labels, f_0 (None where the program computes it), and
             <xi, xi'> / d for pairs of inputs.
+        ratios: initial scalars that are ratios of widths, (m, n) standing for m / n.
     """
 
     program: Program
-    network: Network
     tape: Tape
     f: tuple[str, ...]
     dev: Mapping[str, tuple[str | None, ...]]
@@ -61,10 +62,22 @@ class Unrolled:
     labels: str
     start: str | None
     grams: Mapping[tuple[str, str], str]
+    ratios: Mapping[str, tuple[str, str]]
+
+    def scalars(self, n: int) -> dict[str, float]:
+        """The powers and the ratios of the actual widths at base width n, to be given to the finite interpreter."""
+        width = self.program.width
+        base = width[self.tape.back.base].at(n)
+        powers = {c.name: float(base) ** c.exponent for c in self.program.scalars if c.exponent < 0}
+        return powers | {name: width[a].at(n) / width[b].at(n) for name, (a, b) in self.ratios.items()}
 
     @property
     def steps(self) -> int:
         return len(self.batches)
+
+    @property
+    def network(self) -> Network:
+        return self.tape.network
 
     @property
     def sample(self) -> str:
@@ -82,10 +95,10 @@ def unroll(
     *,
     steps: int | None = None,
     batches: Sequence[int | Sequence[int]] | None = None,
-    optimizer: SGD = SGD(),
+    optimizer: SGD | None = None,
     loss: str | LossGradient = "squared",
     parametrization: Parametrization | None = None,
-    reduction: str = "sum",
+    reduction: Literal["sum", "mean"] = "sum",
 ) -> Unrolled:
     """The program of training `network` on samples 0 .. samples - 1.
 
@@ -93,6 +106,7 @@ def unroll(
         samples: how many inputs there are, probes included: a sample that stands in no batch is a probe.
         steps: the number of steps; by default one a batch.
         batches: the samples of each step, one number or several; all samples at every step unless given.
+        optimizer: SGD at rate 1 unless given.
         parametrization: by default NTK parametrization for f = v . x / sqrt(n) and muP for f = v . x / n.
         reduction: the loss of a batch is the "sum" over its samples, or their "mean".
 
@@ -100,6 +114,7 @@ def unroll(
         InvalidProgram: batches that name no sample, numbers that are not finite, a loss that does not fit f.
         OutsideTheory: a parametrization that is unstable, or weight decay in the kernel regime.
     """
+    optimizer = SGD() if optimizer is None else optimizer
     found = powers(network, parametrization or default_parametrization(network))
     chosen = _batches(samples, steps, batches)
     if reduction not in ("sum", "mean"):
@@ -123,15 +138,6 @@ def _batches(samples: int, steps: int | None, batches: Sequence[int | Sequence[i
     return chosen
 
 
-@dataclass(frozen=True)
-class _Use:
-    """chi_s l_s r_s^T of one use of a matrix at one step, under axes of its own: `left` and `right`, and which axes they sum over."""
-
-    left: Expr
-    right: Expr
-    axes: tuple[str, ...]
-
-
 @dataclass
 class _Unroller:
     tape: Tape
@@ -140,300 +146,108 @@ class _Unroller:
     loss: LossGradient
     batches: tuple[tuple[int, ...], ...]
     mean: bool
-    uses: list[dict[str, list[_Use]]] = field(default_factory=list["dict[str, list[_Use]]"])
-    gradients: list[dict[str, Expr]] = field(default_factory=list["dict[str, Expr]"])
-    grams: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    lags: dict[str, Expr] = field(default_factory=dict[str, Expr])
-    names: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
 
     def __post_init__(self) -> None:
         self.out = Writer(self.tape.program)
         self.network = self.tape.network
-        p = self.tape.program
-        self.base_ratio = float(p.width[self.tape.back.base].ratio)
-        r = self.powers.deviation
-        self.theta: Expr = self.power("theta", r) if r else ONE
-        self.scale: Expr = self.power("scale", self.powers.output) if self.powers.output else ONE
-        self.trained = {name for name in self.powers.rate if name in p.matrix or name in self.tape.back.adjoint or self.embedded(name)}
+        self.theta: Expr = self.tape.power(self.out, "theta", self.powers.deviation)
+        self.scale: Expr = self.tape.power(self.out, "scale", self.powers.output)
+        self.samples = Samples(self.out, self.tape.sample, self.batches)
+        ratios = dict(self.tape.back.ratios)
+        self.moved = Moved(self.out, self.tape, self.powers, self.schedule, self.samples, self.theta, ratios=ratios)
 
     def play(self) -> Unrolled:
         axes = (self.tape.sample, *self.network.output_axes)
         labels = self.out.scalar("y", axes)
-        start: str | None = None
-        if self.powers.gradient < 1:
-            f = self.out.scalar("f_0", axes)
-            start = f.name
-        else:
-            f = self.output(0, None, {})
-        fs, moved = [f], list[dict[str, Carried]]()
+        given = self.powers.gradient < 1
+        fs = [self.out.scalar("f_0", axes) if given else self.output(0, None, {})]
+        passes: list[dict[str, Ref]] = []
         for t in range(len(self.batches) + 1):
-            values = self.forward(t)
+            dev = self.forward(t) if t else {}
             if t:
-                fs.append(self.output(t, fs[0], values))
+                fs.append(self.output(t, fs[0], dev))
             if t < len(self.batches):
-                self.backward(t, values, fs[t], labels)
-            moved.append(values)
-        dev = {x: tuple(_name(values.get(x)) for values in moved) for x in self.tape.program.axes_of}
+                self.backward(t, dev, fs[t], labels)
+            passes.append(dev)
+        names = {x: tuple(dev[x].name if x in dev else None for dev in passes) for x in self.tape.program.axes_of}
         program = self.out.finished(f"{self.network.name}_trained", tuple(f.name for f in fs))
-        return Unrolled(program, self.network, self.tape, program.outputs, dev, self.batches, self.powers, labels.name, start, self.grams)
+        start = fs[0].name if given else None
+        return Unrolled(
+            program, self.tape, program.outputs, names, self.batches, self.powers, labels.name, start, self.moved.grams, self.moved.ratios
+        )
 
-    # One pass at time t.
+    # A pass at time t: `dev` has the deviation of every variable that moves.
 
-    def forward(self, t: int) -> dict[str, Carried]:
+    def forward(self, t: int) -> dict[str, Ref]:
         """The deviations of the forward pass on all samples."""
-        values: dict[str, Carried] = {}
-        if t == 0:
-            return values
+        dev: dict[str, Ref] = {}
         for v in self.tape.program.vectors:
-            self.keep(values, t, v.name, self.initial(t, v))
+            found = self.moved.initial(t, v)
+            if isinstance(found, Ref):
+                dev[v.name] = found
+        at: dict[str, Carried] = {x: Carried(Ref(x), d) for x, d in dev.items()}
         for i in self.tape.forward:
-            self.instruction(values, t, i, values)
-        return values
+            self.instruction(t, i, at, dev)
+        return dev
 
-    def backward(self, t: int, values: dict[str, Carried], f: Ref, labels: Ref) -> None:
+    def backward(self, t: int, dev: dict[str, Ref], f: Ref, labels: Ref) -> None:
         """The deviations of the backward pass on the batch, and what the step adds to the tensors."""
-        here = {x: self.on_batch(t, Carried(Ref(x), values[x].dev if x in values else number(0))) for x in self.tape.program.axes_of}
+        here = {x: self.samples.on_batch(t, Carried(Ref(x), dev.get(x, ZERO))) for x in self.tape.program.axes_of}
         for i in self.tape.backward if t else ():
-            self.instruction(values, t, i, here)
-            here[i.out] = Carried(here[i.out].base, values[i.out].dev if i.out in values else number(0))
-        chi = self.chi(t, f, labels)
-        self.uses.append({w: [self.use(t, w, l, r, chi, here) for l, r in pairs] for w, pairs in self.tape.back.uses.items() if w in self.trained})
-        self.gradients.append({x: self.gradient(t, x, chi, here) for x in self.moving_vectors()})
+            self.instruction(t, i, here, dev)
+        self.moved.record(t, self.chi(t, f, labels), here)
 
-    def instruction(self, values: dict[str, Carried], t: int, i: Instr, at: Mapping[str, Carried]) -> None:
+    def instruction(self, t: int, i: Instr, at: dict[str, Carried], dev: dict[str, Ref]) -> None:
         """Write the deviation of i.out, reading its variables in `at`."""
+        base = at[i.out].base if i.out in at else Ref(i.out)
+        name = f"dev_{i.out}_{t}"
         match i:
-            case MatMul(out, matrix, arg, transpose):
-                x = at.get(arg, Carried(Ref(arg)))
-                parts = self.correction(t, matrix, transpose, x)
-                if x.moves:
-                    name = f"{matrix}_dev_{arg}_{t}"
-                    kept = self.out.matmul(name, matrix, self.out.vector(f"dev_{arg}_batch_{t}", x.dev).name, transpose)
-                    parts = (mul(number(self.kept(matrix, t)), kept), *parts)
-                if self.kept(matrix, t) != 1.0:
-                    parts = (*parts, mul(number(self.kept(matrix, t) - 1.0), at[out].base if out in at else Ref(out)))
-                self.keep(values, t, out, add(*parts))
-            case Nonlin(out, psi) | Moment(out, psi):
+            case MatMul(_, matrix, arg, transpose):
+                found = add(*self.matmul(t, matrix, transpose, at.get(arg, Carried(Ref(arg))), base))
+                written = self.out.nonlin(name, found) if found != ZERO else None
+            case Nonlin(_, psi):
                 found = carried(psi, at, self.theta, self.out.scope).dev
-                if found != number(0):
-                    name = f"dev_{out}_{t}"
-                    written = self.out.moment(name, found) if isinstance(i, Moment) else self.out.nonlin(name, found)
-                    values[out] = Carried(Ref(out), written)
+                written = self.out.nonlin(name, found) if found != ZERO else None
+            case Moment(_, psi):
+                found = carried(psi, at, self.theta, self.out.scope).dev
+                written = self.out.moment(name, found) if found != ZERO else None
+            case OuterNonlin():
+                raise OutsideTheory(f"[unroll] {i.out} is an OuterNonlin, whose gradient is not written yet. Train a network without it.")
             case _:
                 assert_never(i)
+        if written is not None:
+            dev[i.out] = written
+            at[i.out] = Carried(base, written)
 
-    def keep(self, values: dict[str, Carried], t: int, x: str, dev: Expr) -> None:
-        if dev != number(0):
-            values[x] = Carried(Ref(x), self.out.nonlin(f"dev_{x}_{t}", dev))
+    def matmul(self, t: int, matrix: str, transpose: bool, x: Carried, base: Expr) -> Iterator[Expr]:
+        """[dev-matmul]."""
+        kept = self.moved.kept(matrix, t)
+        if x.moves:
+            arg = self.out.vector(f"dev_{shown(x.base)}_{t}", x.dev).name
+            yield mul(number(kept), self.out.matmul(f"{matrix}_dev_{shown(x.base)}_{t}", matrix, arg, transpose))
+        if kept != 1.0:
+            yield mul(number(kept - 1.0), base)
+        yield from self.moved.matmul(t, matrix, transpose, x)
 
-    # What the tensors have moved by.
+    # Outputs.
 
-    def correction(self, t: int, matrix: str, transpose: bool, x: Carried) -> tuple[Expr, ...]:
-        """[dev-matmul] without W_0 x~."""
-        if matrix not in self.trained:
-            return ()
-        m = self.tape.program.matrix[matrix]
-        ratio = self.out_of_in(m.rows, m.cols) if transpose else ONE
-        strength = mul(self.rate(matrix, m.sigma), number(m.sigma**2), ratio)
-        now = self.out.vector(f"{_label(x.base)}_{t}", x.at(self.theta)) if any(self.uses[:t]) else x.base
-        terms: list[Expr] = []
-        for s in range(t):
-            for k, use in enumerate(self.uses[s].get(matrix, ())):
-                inner, outer = (use.left, use.right) if transpose else (use.right, use.left)
-                gram = self.out.moment(f"gram_{matrix}_{s}_{t}" + (f"_{k}" if k else ""), mul(inner, now))
-                weight = number(-self.schedule.weight(t, s))
-                terms.append(mul(weight, strength, sum_out(mul(gram, outer), use.axes, self.out.scope)))
-        return tuple(terms)
-
-    def initial(self, t: int, v: InitVector) -> Expr:
-        """[dev-init]."""
-        name = v.law.matrix if isinstance(v.law, Embedding) else v.name
-        if name not in self.trained:
-            return number(0)
-        steps = [(s, self.schedule.weight(t, s)) for s in range(t)]
-        before: tuple[Expr, ...] = ()
-        if self.schedule.is_plain() and (v.name, t - 1) in self.names:
-            before, steps = (Ref(self.names[v.name, t - 1]),), steps[-1:]
-        decayed = mul(number(self.kept(name, t) - 1.0), Ref(v.name))
-        terms = [mul(number(-weight), term) for s, weight in steps for term in self.pull(s, v)]
-        found = add(*before, decayed, *terms)
-        if found != number(0):
-            self.names[v.name, t] = f"dev_{v.name}_{t}"
-        return found
-
-    def pull(self, s: int, v: InitVector) -> Iterable[Expr]:
-        """By how much step s pulls at an initial vector: the covariance of its group times the gradients."""
-        for other in self.tape.program.vectors:
-            g = self.gradients[s].get(other.name)
-            if g is None:
-                continue
-            match v.law, other.law:
-                case Embedding(matrix, _, sigma), Embedding(twin, _, tau) if matrix == twin:
-                    gram = self.history(s, Ref(self.gram(v, other)), of=other)
-                    axes = self.history_axes(s, (self.tape.sample, *other.axes))
-                    yield mul(self.rate(matrix, sigma), number(sigma * tau), sum_out(mul(gram, g), axes, self.out.scope))
-                case Gaussian(), Gaussian():
-                    yield from self.covariance(s, v, other, g)
-                case _:
-                    pass
-
-    def covariance(self, s: int, v: InitVector, other: InitVector, g: Expr) -> Iterable[Expr]:
-        """Cov(v, other) g: diagonal, unless the program says a table."""
-        sigma = v.law.variance**0.5 if isinstance(v.law, Gaussian) else 1.0
-        own = self.history_axes(s, (self.tape.sample,))
-        primed = {a: self.history_axis(a) for a in other.axes}
-        table = _table(self.tape.program, v, other, primed)
-        if table is not None:
-            moved = sum_out(mul(table, g), (*own, *primed.values()), self.out.scope)
-            yield mul(self.rate(v.name, sigma), moved)
-        elif v.name == other.name and sigma:
-            back = g
-            for a, a_ in primed.items():
-                back = Gather(back, a_, a, tuple(range(self.out.scope.size[a]))) if a_ in self.out.scope.of(back) else back
-            yield mul(self.rate(v.name, sigma), number(sigma**2), sum_out(back, own, self.out.scope))
-
-    def rate(self, tensor: str, sigma: float) -> Expr:
-        """The tensor's own learning rate; in the convention "sigma" the unit tensor moves by 1 / sigma^2 more."""
-        training = self.network.trained(tensor)
-        if training.convention == "sigma" and sigma == 0.0:
-            raise InvalidProgram(f"[training] {tensor} has variance 0, and no unit tensor can move it. Give it a variance, or freeze it.")
-        lag = self.powers.lag(tensor)
-        if lag and tensor not in self.lags:
-            self.lags[tensor] = self.power(f"lag_{tensor}", lag)
-        return mul(number(training.rate * (sigma**-2 if training.convention == "sigma" else 1.0)), self.lags.get(tensor, ONE))
-
-    def kept(self, tensor: str, t: int) -> float:
-        return self.schedule.kept(t) if tensor in self.trained else 1.0
-
-    # Outputs and gradients of a step.
-
-    def output(self, t: int, start: Ref | None, values: Mapping[str, Carried]) -> Ref:
+    def output(self, t: int, start: Ref | None, dev: Mapping[str, Ref]) -> Ref:
         """[dev-output]; at time 0 without a given f_0: the average itself."""
+        at = {x: Carried(Ref(x), d) for x, d in dev.items()}
         terms: list[Expr] = []
         for k, r in enumerate(self.network.readouts):
             factor, read = self.tape.read(r)
-            found = carried(read, values, self.theta, self.out.scope)
+            found = carried(read, at, self.theta, self.out.scope)
             e = found.base if start is None else found.dev
-            if e != number(0):
-                name = ("f_read" if start is None else "dev_f") + (f"_{r.of}" if k else "") + f"_{t}"
+            if e != ZERO:
+                name = ("read" if start is None else "dev_f") + (f"_{r.of}" if k else "") + f"_{t}"
                 terms.append(mul(factor, self.out.moment(name, e)))
-        return self.out.moment(f"f_{t}", add(*((start,) if start else ()), mul(self.scale, add(*terms)) if terms else number(0)))
+        return self.out.moment(f"f_{t}", add(*((start,) if start else ()), mul(self.scale, add(*terms)) if terms else ZERO))
 
     def chi(self, t: int, f: Ref, labels: Ref) -> Expr:
         """dL/df on the batch, over the axes along which gradients are carried."""
-        size = self.out.scope.size
-        batch = [self.on_batch(t, Carried(e)).base for e in (f, labels)]
+        of_batch, y_of_batch = (self.samples.of_batch(t, e) for e in (f, labels))
         for a, copy in self.tape.back.outputs.items():
-            batch = [Gather(e, a, copy, tuple(range(size[a]))) for e in batch]
+            of_batch, y_of_batch = (self.samples.renamed(e, a, copy) for e in (of_batch, y_of_batch))
         scale = number(1.0 / len(self.batches[t]) if self.mean else 1.0)
-        return self.out.moment(f"chi_{t}", mul(scale, self.loss.gradient(*batch, tuple(self.tape.back.outputs.values()))))
-
-    def use(self, t: int, matrix: str, l: str, r: str, chi: Expr, here: Mapping[str, Carried]) -> _Use:
-        """One use of a matrix at this step, chi in its gradient, under axes of history."""
-        left, right = (here[x].at(self.theta) for x in (l, r))
-        gradient_left = l in self.tape.back.adjoint.values()
-        carried_axes = tuple(self.tape.back.outputs.values())
-        weighted = sum_out(mul(chi, left if gradient_left else right), carried_axes, self.out.scope)
-        name = f"{l if gradient_left else r}_{matrix}_step_{t}"
-        weighted = self.out.nonlin(name, weighted)
-        other = self.out.vector(f"{r if gradient_left else l}_step_{t}", right if gradient_left else left)
-        ours, theirs = self.history(t, weighted), self.history(t, other)
-        axes = tuple(sorted({*self.out.scope.of(ours), *self.out.scope.of(theirs)}))
-        return _Use(ours, theirs, axes) if gradient_left else _Use(theirs, ours, axes)
-
-    def gradient(self, t: int, x: str, chi: Expr, here: Mapping[str, Carried]) -> Expr:
-        """sum over outputs of chi dx on the batch, under axes of history."""
-        d = here[self.tape.back.adjoint[x]].at(self.theta)
-        weighted = sum_out(mul(chi, d), tuple(self.tape.back.outputs.values()), self.out.scope)
-        return self.history(t, self.out.nonlin(f"{self.tape.back.adjoint[x]}_step_{t}", weighted))
-
-    def moving_vectors(self) -> tuple[str, ...]:
-        """The initial vectors that are trained, or whose embedding is."""
-        vectors = self.tape.program.vectors
-        tensor = {v.name: v.law.matrix if isinstance(v.law, Embedding) else v.name for v in vectors}
-        return tuple(v.name for v in vectors if tensor[v.name] in self.trained and v.name in self.tape.back.adjoint)
-
-    # Axes.
-
-    def on_batch(self, t: int, value: Carried) -> Carried:
-        """A value over all samples, at those of the batch."""
-        sample, batch = self.tape.sample, self.batches[t]
-        into = self.batch_axis(t)
-
-        def pick(e: Expr) -> Expr:
-            return Gather(e, sample, into, batch) if sample in self.out.scope.of(e) else e
-
-        return Carried(pick(value.base), pick(value.dev))
-
-    def batch_axis(self, t: int) -> str | None:
-        """The axis of a batch; a batch of one sample has none."""
-        size = len(self.batches[t])
-        return self.named_axis(f"batch{size}", size) if size > 1 else None
-
-    def named_axis(self, name: str, size: int) -> str:
-        return name if name in self.out.scope.size else self.out.axis(name, size)
-
-    def history_axis(self, axis: str) -> str:
-        """The axis of the earlier of two steps that meet in a sum."""
-        return self.named_axis(f"{axis}_then", self.out.scope.size[axis])
-
-    def history_axes(self, s: int, axes: tuple[str, ...]) -> tuple[str, ...]:
-        batch = self.batch_axis(s)
-        return tuple(self.history_axis(a) for a in ((batch if a == self.tape.sample else a) for a in axes) if a is not None)
-
-    def history(self, s: int, e: Expr, of: InitVector | None = None) -> Expr:
-        """A value of step s under axes of history; of a Gram scalar: only its second sample, at the batch."""
-        if of is not None:
-            batch = self.batch_axis(s)
-            into = self.history_axis(batch) if batch else None
-            return Gather(e, self.history_axis(self.tape.sample), into, self.batches[s])
-        for a in self.out.scope.of(e):
-            e = Gather(e, a, self.history_axis(a), tuple(range(self.out.scope.size[a])))
-        return e
-
-    # Scalars.
-
-    def gram(self, a: InitVector, b: InitVector) -> str:
-        """<xi, xi'> / d between all samples and positions of two inputs."""
-        assert isinstance(a.law, Embedding)
-        assert isinstance(b.law, Embedding)
-        pair = (a.law.input, b.law.input)
-        if pair not in self.grams:
-            axes = (*a.axes, *(self.history_axis(x) for x in b.axes))
-            self.grams[pair] = self.out.scalar(f"gram_{pair[0]}" + (f"_{pair[1]}" if pair[0] != pair[1] else ""), axes).name
-        return self.grams[pair]
-
-    def power(self, name: str, exponent: object) -> Ref:
-        """N^-exponent."""
-        e = float(exponent)  # type: ignore[arg-type]
-        return self.out.scalar(name, (), self.base_ratio**-e, -e)
-
-    def out_of_in(self, rows: str, cols: str) -> Expr:
-        """n_out / n_in, written with the ratios that the backward pass has, or as a number."""
-        width = self.tape.program.width
-        return number(float(width[rows].ratio / width[cols].ratio))
-
-    def embedded(self, tensor: str) -> bool:
-        laws = (v.law for v in self.tape.program.vectors)
-        return any(isinstance(law, Embedding) and law.matrix == tensor for law in laws)
-
-
-def _name(value: Carried | None) -> str | None:
-    return value.dev.name if value is not None and isinstance(value.dev, Ref) else None
-
-
-def _label(e: Expr) -> str:
-    """A name for what an expression shows: the variable that it is, or looks at."""
-    return e.name if isinstance(e, Ref) else f"{e.arg.name}_batch" if isinstance(e, Gather) and isinstance(e.arg, Ref) else "x"
-
-
-def _table(p: Program, v: InitVector, other: InitVector, primed: Mapping[str, str]) -> Tensor | None:
-    """Cov(v, other) as constants over v's axes and other's, primed; None where the program says none."""
-    for c in p.covariances:
-        for a, b, swap in ((c.a, c.b, False), (c.b, c.a, True)):
-            if (a, b) == (v.name, other.name):
-                mine, theirs = v.axes, tuple(primed[x] for x in other.axes)
-                axes = (*theirs, *mine) if swap else (*mine, *theirs)
-                shape = tuple(p.size[x] for x in ((*other.axes, *v.axes) if swap else (*v.axes, *other.axes)))
-                return Tensor(axes, shape, c.values)
-    return None
+        return self.out.moment(f"chi_{t}", mul(scale, self.loss.gradient(of_batch, y_of_batch, tuple(self.tape.back.outputs.values()))))
