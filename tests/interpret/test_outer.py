@@ -84,12 +84,12 @@ def test_gradients_are_those_of_automatic_differentiation() -> None:
     with jax.enable_x64(True):
         bp = tp.backprop(p, cotangents={"x": "cotangent"})
         params = tp.sample(bp.program, jax.random.key(0), n)
-        values = tp.run(bp.program, params, n, scalars=bp.scalars(n))
+        values = jax.jit(lambda params: tp.run(bp.program, params, n, scalars=bp.scalars(n)))(params)
 
         def f(params: dict[str, jax.Array], s: jax.Array) -> jax.Array:
             return params["cotangent"] @ tp.run(p, {**params, "cotangent": 0.0 * params["cotangent"]}, n, scalars={"s": s})["x"]
 
-        by_params, by_s = jax.grad(f, argnums=(0, 1))(params, jnp.asarray(0.7))
+        by_params, by_s = jax.jit(jax.grad(f, argnums=(0, 1)))(params, jnp.asarray(0.7))
     for name in ("u", "v", "z"):
         np.testing.assert_allclose(values[bp.adjoint[name]], by_params[name], rtol=0, atol=ROUNDING)
     assert values[bp.adjoint["s"]] == pytest.approx(
@@ -115,18 +115,21 @@ def test_dots_go_through_it_the_same_by_every_way() -> None:
     assert a > 0.1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(programs(outer=True, data=False, lines=2))
-def test_random_programs_mean_the_same_when_taken_apart_printed_and_read(p: tp.Program) -> None:
+def test_random_programs_are_printed_read_and_judged(p: tp.Program) -> None:
     assert tp.parse(tp.show(p)) == p
     assert tp.from_json(tp.to_json(p)) == p
-    tp.check(p).raise_if_invalid()
     assert tp.check(p).language == "NE-OR-T"
+    tp.check(separated(p)).raise_if_invalid()
+
+
+@settings(max_examples=3, deadline=None)  # each compiles for seconds
+@given(programs(outer=True, data=False, lines=1))
+def test_random_programs_mean_the_same_when_taken_apart(p: tp.Program) -> None:
     with jax.enable_x64(True):
         params = tp.sample(p, jax.random.key(0), 8)
-        apart = separated(p)
-        tp.check(apart).raise_if_invalid()
-        whole, parts = tp.run(p, params, 8), tp.run(apart, params, 8)
+        whole, parts = tp.run(p, params, 8), tp.run(separated(p), params, 8)
     for name in whole:
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-10, atol=1e-10)
 
