@@ -38,7 +38,7 @@ from tensorprog.study.linear.singular import singular_values
 from tensorprog.study.linear.tasks import regression
 
 INPUTS, OUTPUTS, POINTS = 4, 2, 12
-TIMES = np.array([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0])
+TIMES = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0])
 
 
 @network

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tensorprog.study.frame import Found
 from tensorprog.study.linear.balance import Floats
 from tensorprog.study.linear.kernel import ntk
-from tensorprog.study.style import COLORS, FAINT, INK, MARKERS, by_width, canvas, caption, legend, log_widths, panels
+from tensorprog.study.style import COLORS, FAINT, INK, MARKERS, by_width, canvas, caption, legend, log_percent, log_widths, panels
 
 BEHIND: dict[str, Any] = {"lw": 4.2, "alpha": 0.3, "solid_capstyle": "round"}
 LOST = 1e3  # errors that large, and NaN, are drawn here
@@ -27,7 +27,7 @@ def closed_form(found: Found) -> Figure:
         error = np.where(t["error"] < LOST, np.maximum(t["error"], 1e-16), LOST)[mask]
         ax.scatter(t["exponent"][mask], error, s=14, color=COLORS[2 - i], marker=MARKERS[i], label=label, alpha=0.6, linewidths=0)
     ax.axvline(9, color=FAINT, lw=1, ls=(0, (5, 3)))
-    ax.annotate("max S t = 9", (9, 1e-16), (5, 2), textcoords="offset points", fontsize=9, color=FAINT)
+    ax.annotate(r"$S_{\max} t = 9$", (9, 1e3), (5, -4), textcoords="offset points", fontsize=9, color=FAINT)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_ylim(1e-16, 1e4)
@@ -106,7 +106,7 @@ def phases(found: Found) -> Figure:
         ax.set_ylim(-0.03, 1.03)
         ax.set_xlabel("t / τ")
         caption(ax, title, "mean over tasks")
-        legend(ax, "center left")
+        legend(ax)
     return fig
 
 
@@ -114,7 +114,7 @@ def sequels(found: Found) -> Figure:
     """Losses of two tasks one after the other, and of a task and its reversal."""
     fig, axes = panels(11.5, 4.0, 1, 3)
     t = found.table
-    shown = (-5.0, -0.5, 0.0, 0.5, 5.0)
+    shown = (0.5, 5.0, 0.0, -0.5, -5.0)
     plots = ((axes[0], "continual", "loss_first", "Loss on A: A, then B"), (axes[1], "continual", "loss_second", "Loss on B: A, then B"))
     for ax, experiment, column, title in (*plots, (axes[2], "reversal", "loss_second", "Loss on −A: A, then −A")):
         for i, lam in enumerate(shown):
@@ -125,7 +125,7 @@ def sequels(found: Found) -> Figure:
         ax.axvline(12, color=FAINT, lw=1, ls=(0, (5, 3)))
         ax.set_xlabel("t / τ")
         caption(ax, title, "dashed line: the task changes")
-    axes[2].set_xlim(8, 72)
+    axes[2].set_xlim(8, 36)
     for ax in axes[:2]:
         ax.set_xlim(0, 24)
     legend(axes[0], "lower right")
@@ -139,7 +139,7 @@ def noise(found: Found) -> Figure:
     ax.plot(t["lambda"], t["law"], color=COLORS[0], lw=2, label=r"noise on weights: $n\sum_i\sqrt{\lambda^2+4s_i^2}$")
     ax.errorbar(t["lambda"], t["sampled"], 2 * t["standard_error"], fmt="o", color=COLORS[0], ms=5, mec="white", capsize=3, label="sampled")
     ax.plot(t["lambda"], t["input"], color=COLORS[1], lw=2, label=r"noise on inputs: $|\Sigma|^2$")
-    ax.set_ylim(0, 1.35 * t["law"].max())
+    ax.set_ylim(0, 1.6 * t["law"].max())
     ax.set_xlabel("λ")
     ax.set_ylabel(r"$E|d(W_2W_1)\,\cdot|^2/\sigma^2$")
     caption(ax, "Sensitivity of the converged network", "square network 4-4-4")
@@ -167,18 +167,28 @@ def bridge(found: Found) -> Figure:
     fig, axes = panels(12.5, 4.1, 1, 3)
     a, t = found.arrays, found.table
     widths = np.unique(t["width"])
-    for ax, kind, title in ((axes[0], "ntk", "NTK parametrization"), (axes[1], "moment", "muP")):
-        limit = a[f"limit/{kind}"].reshape(len(a["time"]), -1)
-        for k, curve in enumerate(limit.T[:6]):
-            ax.plot(a["time"], curve, color=COLORS[k], **BEHIND)
-        for n, style in ((widths[0], ":"), (widths[-1], "-")):
-            for k, curve in enumerate(a[f"{kind}/{n}"].reshape(len(a["time"]), -1).T[:6]):
-                ax.plot(a["time"], curve, color=COLORS[k], lw=1.2, ls=style, label=f"n = {n}" if k == 0 else None)
+    time, sigma, first = a["time"], a["sigma"], a[f"ntk/{widths[0]}"]
+    kernel = sigma + np.exp(-2 / sigma.shape[1] * time)[:, None, None] * (first[0] - sigma)
+    for k, (curve, limit) in enumerate(_entries(first, kernel)):
+        axes[0].plot(time, limit, color=COLORS[k], **BEHIND)
+        axes[0].plot(time, curve, color=COLORS[k], lw=1.2)
+    caption(axes[0], f"NTK parametrization, n = {widths[0]}: $W_2W_1$", "broad: its kernel from the same $f_0$")
+    for n, style in ((widths[0], ":"), (widths[-1], "-")):
+        for k, (curve, limit) in enumerate(_entries(a[f"moment/{n}"], a["limit/moment"])):
+            if n == widths[0]:
+                axes[1].plot(time, limit, color=COLORS[k], **BEHIND)
+            axes[1].plot(time, curve, color=COLORS[k], lw=1.2, ls=style, label=f"n = {n}" if k == 0 else None)
+    caption(axes[1], "muP: $W_2W_1$", "broad: the limit, by Theorem 5.1")
+    legend(axes[1], "upper left")
+    for ax in axes[:2]:
         ax.set_xlabel("t")
-        caption(ax, f"{title}: entries of $W_2W_1$", "broad: limit in closed form" + (", from 0" if kind == "ntk" else ""))
-        legend(ax, "lower right")
     _errors(axes[2], found, widths)
     return fig
+
+
+def _entries(path: Floats, limit: Floats) -> list[tuple[Floats, Floats]]:
+    """Six entries of W2 W1 along both paths."""
+    return list(zip(path.reshape(len(path), -1).T[:6], limit.reshape(len(limit), -1).T[:6], strict=True))
 
 
 def _errors(ax: Axes, found: Found, widths: Floats) -> None:
@@ -190,6 +200,6 @@ def _errors(ax: Axes, found: Found, widths: Floats) -> None:
         ax.plot(widths, rms, color=COLORS[i], marker=MARKERS[i], mec="white", lw=1.6, label=label)
     ax.plot(widths, 0.5 * rms[0] * np.sqrt(widths[0] / widths), color=FAINT, lw=1.2, ls=(0, (5, 3)), label=r"$n^{-1/2}$")
     log_widths(ax, widths.tolist())
-    ax.set_yscale("log")
+    log_percent(ax)
     caption(ax, "Relative distance from the limit", "over all times; dots: seeds")
     legend(ax)

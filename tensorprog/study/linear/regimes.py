@@ -15,7 +15,7 @@ from tensorprog.study.linear.tasks import continual
 
 FAMILIES = (Shape(4, 2, 2), Shape(2, 2, 2), Shape(2, 2, 4))
 LAMBDAS = (-20.0, -10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
-TIMES = np.geomspace(1e-2, 1e4, 49)
+TIMES = np.geomspace(1e-3, 1e4, 57)
 
 
 def phases(run: Run, seeds: int) -> Found:
