@@ -7,7 +7,7 @@ graph in several pieces, with one output a piece: the kernel between pieces is t
 from __future__ import annotations
 
 import tensorprog as tp
-from architectures.options import biased
+from architectures.options import biased, split
 
 Graph = tuple[tuple[int, int], ...]
 PATH: Graph = ((0, 1), (1, 2), (2, 3))
@@ -49,14 +49,8 @@ def gnn(
 
 
 def averages(nodes: int, pieces: tuple[int, ...]) -> list[list[float]]:
-    """The mean over each piece as a matrix (pieces, nodes).
-
-    Raises:
-        tp.InvalidProgram: the pieces do not add up to the nodes.
-    """
-    if sum(pieces) != nodes or min(pieces) < 1:
-        raise tp.InvalidProgram(f"[gnn] pieces of {', '.join(map(str, pieces))} nodes do not make up {nodes}. Give sizes that add up to it.")
-    owner = [g for g, size in enumerate(pieces) for _ in range(size)]
+    """The mean over each piece as a matrix (pieces, nodes)."""
+    owner = [g for g, size in enumerate(split(nodes, pieces)) for _ in range(size)]
     return [[float(owner[i] == g) / size for i in range(nodes)] for g, size in enumerate(pieces)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased, positive
+from architectures.options import biased, positive, split
 
 
 @tp.network
@@ -37,19 +37,37 @@ def normalized_mlp(
 def batchnorm_mlp(
     x: tp.Data,
     batch: int = 4,
+    pieces: tuple[int, ...] = (),
     depth: int = 1,
     nonlinearity: str | tp.Nonlinearity = "relu",
     sigma_w: float = 1.0,
     eps: float = 0.0,
     sigma_v: float = 1.0,
 ) -> tp.Output:
-    """An MLP with batchnorm before every nonlinearity; one output for every element of the batch."""
+    """An MLP with batchnorm before every nonlinearity; one output for every element of the batch.
+
+    Args:
+        batch: number of elements.
+        pieces: the sizes of several batches, which follow each other; each is normalized by itself, and the kernel is also that across batches.
+    """
     positive(depth=depth)
     phi = tp.nonlinearity(nonlinearity)
     h = tp.embedding("U", sigma_w) @ x
     for l in range(2, depth + 1):
-        h = tp.matrix(f"W{l}", sigma_w) @ phi(tp.batchnorm(h, "batch", eps=eps))
-    return tp.readout("v", sigma_v) @ phi(tp.batchnorm(h, "batch", eps=eps))
+        h = tp.matrix(f"W{l}", sigma_w) @ phi(_batchnorm(h, batch, pieces, eps))
+    return tp.readout("v", sigma_v) @ phi(_batchnorm(h, batch, pieces, eps))
+
+
+def _batchnorm(h: tp.Value, batch: int, pieces: tuple[int, ...], eps: float) -> tp.Value:
+    """Every piece by itself: gathered, normalized, and put back in its place."""
+    if not pieces:
+        return tp.batchnorm(h, "batch", eps=eps)
+    whole, start = list[tp.Value](), 0
+    for k, size in enumerate(split(batch, pieces)):
+        part = tp.batchnorm(h.gather("batch", range(start, start + size), into=f"piece{k}"), f"piece{k}", eps=eps)
+        whole.append(part.gather(f"piece{k}", [i - start if start <= i < start + size else -1 for i in range(batch)], into="batch"))
+        start += size
+    return sum(whole[1:], whole[0])
 
 
 @tp.network(x=("batch", "pixel"))

@@ -1,4 +1,4 @@
-"""Options that architectures share: counts, one number for all layers or one a layer, biases that may be absent."""
+"""Options that architectures share: counts, one number for all layers or one a layer, pieces of an axis, biases that may be absent."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def per_layer(value: PerLayer, depth: int) -> tuple[float, ...]:
     if len(values) != depth:
         raise tp.InvalidProgram(f"[option] {len(values)} values for a depth of {depth}. Give one value, or one for each layer.")
     return values
+
+
+def split(total: int, pieces: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of pieces that follow each other along an axis.
+
+    Raises:
+        tp.InvalidProgram: they do not make up the axis.
+    """
+    if sum(pieces) != total or min(pieces) < 1:
+        raise tp.InvalidProgram(f"[option] pieces of {', '.join(map(str, pieces))} do not make up {total}. Give sizes that add up to it.")
+    return pieces
 
 
 def biased(h: tp.Value, name: str, sigma: float, *, train: bool = True) -> tp.Value:

@@ -51,10 +51,12 @@ def conv_resnet1d(
     sigma_w: float = 2**0.5,
     sigma_b: float = 0.0,
     scale: float = 1.0,
+    project: bool = False,
+    final: bool = True,
     sigma_v: float = 1.0,
 ) -> tp.Output:
-    """A 1-D convolutional ResNet with global average pooling."""
-    return _conv_resnet(x, ("pixel",), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
+    """A 1-D convolutional ResNet with global average pooling; options as for `resnet`, a projection is one matrix for all pixels."""
+    return _conv_resnet(x, ("pixel",), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, project, final, sigma_v)
 
 
 @tp.network(x=("height", "width"))
@@ -69,10 +71,12 @@ def conv_resnet2d(
     sigma_w: float = 2**0.5,
     sigma_b: float = 0.0,
     scale: float = 1.0,
+    project: bool = False,
+    final: bool = True,
     sigma_v: float = 1.0,
 ) -> tp.Output:
-    """A 2-D convolutional ResNet with global average pooling."""
-    return _conv_resnet(x, ("height", "width"), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, sigma_v)
+    """A 2-D convolutional ResNet with global average pooling; options as for `conv_resnet1d`."""
+    return _conv_resnet(x, ("height", "width"), depth, nonlinearity, order, kernel, sigma_w, sigma_b, scale, project, final, sigma_v)
 
 
 def _conv_resnet(
@@ -85,6 +89,8 @@ def _conv_resnet(
     sigma_w: float,
     sigma_b: float,
     scale: float,
+    project: bool,
+    final: bool,
     sigma_v: float,
 ) -> tp.Output:
     positive(kernel=kernel)
@@ -94,9 +100,10 @@ def _conv_resnet(
     h = biased(tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes), "b0", sigma_b)
     for l in range(1, depth + 1):
         filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
+        shortcut = tp.matrix(f"P{l}") @ h if project else h
         branch = biased(tp.conv(filters, phi(h) if order == "pre" else h, axes), f"b{l}", sigma_b)
-        h = h + scale * branch if order == "pre" else phi(h + scale * branch)
-    return tp.readout("v", sigma_v) @ (phi(h) if order == "pre" else h).mean(*axes)
+        h = shortcut + scale * branch if order == "pre" else phi(shortcut + scale * branch)
+    return tp.readout("v", sigma_v) @ (phi(h) if final and order == "pre" else h).mean(*axes)
 
 
 def _name(letter: str, tap: tuple[int, ...]) -> str:

@@ -121,14 +121,16 @@ def cnn2d(p, x, *, height=4, width=4, **options):
     return cnn(p, x, **options)
 
 
-def conv_resnet(p, x, *, depth=2, nonlinearity="relu", order="pre", kernel=3, sigma_w=2**0.5, sigma_b=0.0, scale=1.0, sigma_v=1.0):
+def conv_resnet(
+    p, x, *, depth=2, nonlinearity="relu", order="pre", kernel=3, sigma_w=2**0.5, sigma_b=0.0, scale=1.0, project=False, final=True, sigma_v=1.0
+):
     phi = FUNCTIONS[nonlinearity]
     h = convolution(p, "U", x, sigma_w, kernel=kernel) + (sigma_b * p["b0"] if sigma_b else 0.0)
     for l in range(1, depth + 1):
         branch = convolution(p, f"W{l}", phi(h) if order == "pre" else h, sigma_w, kernel=kernel) + (sigma_b * p[f"b{l}"] if sigma_b else 0.0)
-        h = h + scale * branch
+        h = (dense(p, f"P{l}", h) if project else h) + scale * branch
         h = phi(h) if order == "post" else h
-    return read(p, (phi(h) if order == "pre" else h).mean(tuple(range(1, x.ndim - 1))), sigma=sigma_v)
+    return read(p, (phi(h) if final and order == "pre" else h).mean(tuple(range(1, x.ndim - 1))), sigma=sigma_v)
 
 
 def conv_resnet1d(p, x, *, pixel=4, **options):
@@ -273,9 +275,13 @@ def normalized_mlp(p, x, *, depth=2, norm="layer", nonlinearity="relu", sigma_w=
     return read(p, x, sigma=sigma_v)
 
 
-def batchnorm_mlp(p, x, *, batch=4, depth=1, nonlinearity="relu", sigma_w=1.0, eps=0.0, sigma_v=1.0):
+def batchnorm_mlp(p, x, *, batch=4, pieces=(), depth=1, nonlinearity="relu", sigma_w=1.0, eps=0.0, sigma_v=1.0):
+    def normalized(h: Array) -> Array:
+        parts = jnp.split(h, np.cumsum(pieces)[:-1], axis=-2) if pieces else [h]
+        return jnp.concatenate([standardized(part, -2, eps) for part in parts], -2)
+
     for l in range(1, depth + 1):
-        x = FUNCTIONS[nonlinearity](standardized(affine(p, l, x, sigma_w, 0.0), -2, eps))
+        x = FUNCTIONS[nonlinearity](normalized(affine(p, l, x, sigma_w, 0.0)))
     return read(p, x, sigma=sigma_v)
 
 
