@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isqrt, prod
 from typing import Any
 
@@ -98,6 +99,24 @@ def evaluator(
         OutsideTheory: kernels that can only be sampled.
     """
     require(asked, dtype, size)
+    parts = (network.program, network.readouts, network.outputs, network.kind, tuple(sorted(network.training.items(), key=lambda item: item[0])))
+    build = _evaluator if strategy.key is None else _evaluator.__wrapped__  # a random key is no key of a cache
+    return build(parts, tuple(sorted(features.items())), tuple(asked), size, dtype, strategy, tuple(devices))
+
+
+@lru_cache(maxsize=16)
+def _evaluator(
+    parts: tuple[Any, ...],
+    features: tuple[tuple[str, tuple[int, ...]], ...],
+    asked: tuple[str, ...],
+    size: int,
+    dtype: str,
+    strategy: Strategy,
+    devices: tuple[Device, ...],
+) -> Evaluate:
+    """Read and compiled once for a program, the features of its inputs, and a tile size: searches and cross-validation ask for few of these."""
+    *most, training = parts
+    network = Network(*most, training=dict(training))
     size = -(-size // len(devices)) * len(devices)
     found = compiled(network, strategy=strategy)
     if dimension(found.symbolic) > strategy.max_dimension:
@@ -116,10 +135,10 @@ def evaluator(
     mesh = Mesh(np.array(devices), (ROWS,)) if len(devices) > 1 else None
     spread = kernels if mesh is None else jax.shard_map(kernels, mesh=mesh, in_specs=(P(ROWS), P()), out_specs=P(ROWS), check_vma=False)
     with jax.enable_x64(dtype == "float64"):
-        one = {name: jax.ShapeDtypeStruct((1, *shape), dtype) for name, shape in features.items()}
+        one = {name: jax.ShapeDtypeStruct((1, *shape), dtype) for name, shape in features}
         outline = jax.eval_shape(piece, one, one)
     sizes = outline.nngp.shape[2:]
-    return Evaluate(size, tuple(asked), sizes[: len(sizes) // 2], outline.method, np.dtype(dtype), mesh, jax.jit(spread))
+    return Evaluate(size, asked, sizes[: len(sizes) // 2], outline.method, np.dtype(dtype), mesh, jax.jit(spread))
 
 
 def in_blocks(piece: Callable[[Arrays, Arrays], Kernels], a: Arrays, b: Arrays, rows: int, columns: int) -> Kernels:
