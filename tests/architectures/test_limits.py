@@ -9,6 +9,7 @@ import pytest
 import tensorprog as tp
 from architectures import ZOO
 from tensorprog.kernels.empirical import compiled
+from tensorprog.kernels.particles import particle_kernels
 from tests.architectures.cases import CASES, label
 
 DIMENSION, POINTS = 4, 2
@@ -39,6 +40,38 @@ def test_finite_kernels_scatter_around_the_limit(case: tuple[str, dict[str, Any]
         allowed = 6 * standard + 8 / n * np.abs(expected).max()
         assert (np.abs(found.mean(0) - expected) < allowed).all(), kind
         assert (standard < 0.1 * np.abs(expected).max()).all()  # the test can see a tenth of the kernel
+
+
+def assert_kernel(case: tuple[str, dict[str, Any]]) -> None:
+    """Symmetric, positive semidefinite, the sum of its contributions, and what sampling the Master Theorem finds."""
+    name, options = case
+    network = ZOO[name](**options)
+    x = data(network)
+    found = tp.kernels(network, x)
+    sampled = particle_kernels(network, x, samples=8192, replicates=8, key=jax.random.key(6))
+    assert set(found.by_parameter) == set(network.parameters)
+    for kind in ("nngp", "ntk"):
+        kernel = np.asarray(getattr(found, kind))
+        positions = kernel.ndim // 2 - 1
+        matrix = kernel.transpose(0, *range(2, 2 + positions), 1, *range(2 + positions, 2 + 2 * positions)).reshape(int(kernel.size**0.5), -1)
+        size = np.abs(matrix).max()
+        np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-12 * size + float(found.error))
+        assert np.linalg.eigvalsh(matrix).min() > -1e-12 * len(matrix) * size - len(matrix) * float(found.error)
+        # `error` is the largest standard error of an entry, from 8 replicates: Student's t with 7 degrees of freedom is beyond 7 once in 5000.
+        np.testing.assert_allclose(getattr(sampled, kind), kernel, rtol=0, atol=7 * float(sampled.error) + float(found.error), err_msg=kind)
+    total = sum(np.asarray(part) for part in found.by_parameter.values())
+    np.testing.assert_allclose(total, found.ntk, rtol=0, atol=1e-13 * float(np.abs(total).max()) * len(found.by_parameter))
+
+
+@pytest.mark.parametrize("case", QUICK[:2], ids=label)
+def test_the_limit_is_a_kernel_and_sampling_finds_it(case: tuple[str, dict[str, Any]]) -> None:
+    assert_kernel(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_the_limit_is_a_kernel_and_sampling_finds_it_for_all(case: tuple[str, dict[str, Any]]) -> None:
+    assert_kernel(case)
 
 
 @pytest.mark.slow
