@@ -117,6 +117,8 @@ MUP = Parametrization("mup", exponents(0, 0, 0, 1), exponents(0, HALF, 1, 1), ex
 STANDARD = Parametrization("standard", exponents(0, 0, 1), exponents(0, HALF, 1), exponents(0, HALF, 1))
 # of one hidden layer; deeper, its matrices are those of muP in another gauge
 MEAN_FIELD = Parametrization("mean_field", exponents(0, 0, -1), exponents(HALF, 0, -1), exponents(1, 0, -1))
+# what frameworks do unless told otherwise: the standard initialization, one learning rate for all widths; unstable
+FRAMEWORK = Parametrization("framework", exponents(0, 0, 0), exponents(0, HALF, 0), exponents(0, HALF, 0))
 
 
 def up_s(s: float | Fraction) -> Parametrization:
@@ -132,12 +134,12 @@ def up_s(s: float | Fraction) -> Parametrization:
 
 
 def named(name: str) -> Parametrization:
-    """The parametrization of this name: ntp, mup, standard, mean_field.
+    """The parametrization of this name: ntp, mup, standard, mean_field, framework.
 
     Raises:
         InvalidProgram: there is none.
     """
-    known = {p.name: p for p in (NTP, MUP, STANDARD, MEAN_FIELD)}
+    known = {p.name: p for p in (NTP, MUP, STANDARD, MEAN_FIELD, FRAMEWORK)}
     if name not in known:
         raise InvalidProgram(f"[parametrization] no parametrization is called {name!r}. Take {', '.join(known)}, or up_s(s).")
     return known[name]

@@ -50,8 +50,7 @@ def test_the_symmetry_changes_nothing(by: list[Fraction], p: Parametrization, de
 
 
 def test_a_constant_learning_rate_in_the_standard_parametrization_is_unstable_and_says_why() -> None:
-    constant = Parametrization("standard at rate 1", exponents(0, 0, 0), exponents(0, HALF, 0), exponents(0, HALF, 0))
-    found = tp.classify(constant, 2)
+    found = tp.classify(tp.FRAMEWORK, 2)
     assert found.verdict == "unstable"
     assert "motion of f by the readout: 0 >= 1 fails" in str(found)
     assert "r, the motion of the features: -1 >= 0 fails" in str(found)
@@ -79,7 +78,7 @@ def test_frozen_tensors_move_no_features() -> None:
 
 
 def test_unknown_names_and_depths() -> None:
-    with pytest.raises(tp.InvalidProgram, match="Take ntp, mup, standard, mean_field"):
+    with pytest.raises(tp.InvalidProgram, match="Take ntp, mup, standard, mean_field, framework"):
         named("nyp")
     with pytest.raises(tp.InvalidProgram, match="the depth is 0"):
         tp.classify(tp.NTP, 0)
