@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from tensorprog.errors import InvalidProgram
+from tensorprog.errors import InternalError, InvalidProgram
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.finite import Inputs, Params, apply, run
 from tensorprog.interpret.limit.master import Dots
@@ -89,8 +89,14 @@ def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | Non
     known: dict[str, Array] = {u.labels: _over(u, labels, shape, "labels")}
     if u.start is not None:
         known[u.start] = _over(u, jnp.zeros(shape) if start is None else start, shape, "f_0")
-    for (a, b), name in u.grams.items():
-        known[name] = _gram(u, name, a, b, data)
+    for key, name in u.inputs.items():
+        match key:
+            case ("gram", a, b):
+                known[name] = _gram(u, name, a, b, data)
+            case ("input", a):
+                known[name] = _features(u, name, a, data)
+            case _:
+                raise InternalError(f"{name} holds {key}")
     return known if n is None else known | {name: jnp.asarray(a) for name, a in u.scalars(n).items()}
 
 
@@ -141,6 +147,13 @@ def _gram(u: Unrolled, name: str, a: str, b: str, data: Mapping[str, Array]) -> 
     then = dict(zip(next(i.axes for i in u.program.inputs if i.name == b), axes[split:], strict=True))
     order = [*first, *(then[x] for x in second)]
     return jnp.transpose(whole, [order.index(x) for x in sorted(axes)])
+
+
+def _features(u: Unrolled, name: str, a: str, data: Mapping[str, Array]) -> Array:
+    """The input itself over the axes of its scalar in sorted order, the features among them."""
+    axes = sorted(next(c.axes for c in u.program.scalars if c.name == name))
+    own = sorted(next(i.axes for i in u.program.inputs if i.name == a))
+    return jnp.moveaxis(data[a], -1, next(k for k, x in enumerate(axes) if x not in own))
 
 
 def _joined(u: Unrolled, found: list[Estimate]) -> Estimate:

@@ -28,10 +28,12 @@ from tensorprog.language.program import Network, Program
 from tensorprog.transform.parametrization import Parametrization
 from tensorprog.transform.unroll.deviation import Carried, carried
 from tensorprog.transform.unroll.exponents import Powers, default_parametrization, powers
+from tensorprog.transform.unroll.linear import Linear
 from tensorprog.transform.unroll.losses import LossGradient, loss_named
-from tensorprog.transform.unroll.moved import Moved, shown
+from tensorprog.transform.unroll.moved import shown
 from tensorprog.transform.unroll.network import Tape, tape
 from tensorprog.transform.unroll.optimizer import SGD, Schedule
+from tensorprog.transform.unroll.parts import Part
 from tensorprog.transform.unroll.samples import Samples
 from tensorprog.transform.unroll.writer import Writer
 
@@ -48,9 +50,10 @@ class Unrolled:
             Gradients after time 0 are those of the samples of the step's batch only.
         batches: the samples of each step.
         powers: of the width: x_t = x_0 + N^-r x~_t with r = powers.deviation.
-        labels, start, grams: initial scalars to be given: the labels, f_0 (None where the program computes it), and
-            <xi, xi'> / d for pairs of inputs.
+        labels, start: initial scalars to be given: the labels, and f_0 (None where the program computes it).
+        inputs: initial scalars made of the data: ("gram", xi, xi') is <xi, xi'> / d, ("input", xi) xi itself.
         ratios: initial scalars that are ratios of widths, (m, n) standing for m / n.
+        parts: where in training each computed variable stands.
     """
 
     program: Program
@@ -61,8 +64,9 @@ class Unrolled:
     powers: Powers
     labels: str
     start: str | None
-    grams: Mapping[tuple[str, str], str]
+    inputs: Mapping[tuple[str, ...], str]
     ratios: Mapping[str, tuple[str, str]]
+    parts: Mapping[str, Part]
 
     def scalars(self, n: int) -> dict[str, float]:
         """The powers and the ratios of the actual widths at base width n, to be given to the finite interpreter."""
@@ -154,7 +158,7 @@ class _Unroller:
         self.scale: Expr = self.tape.power(self.out, "scale", self.powers.output)
         self.samples = Samples(self.out, self.tape.sample, self.batches)
         ratios = dict(self.tape.back.ratios)
-        self.moved = Moved(self.out, self.tape, self.powers, self.schedule, self.samples, self.theta, ratios=ratios)
+        self.moved = Linear(self.out, self.tape, self.powers, self.schedule, self.samples, self.theta, ratios=ratios)
 
     def play(self) -> Unrolled:
         axes = (self.tape.sample, *self.network.output_axes)
@@ -163,18 +167,36 @@ class _Unroller:
         fs = [self.out.scalar("f_0", axes) if given else self.output(0, None, {})]
         passes: list[dict[str, Ref]] = []
         for t in range(len(self.batches) + 1):
-            dev = self.forward(t) if t else {}
+            with self.out.within(Part("forward", t)):
+                dev = self.forward(t) if t else {}
             if t:
                 fs.append(self.output(t, fs[0], dev))
             if t < len(self.batches):
-                self.backward(t, dev, fs[t], labels)
+                with self.out.within(Part("backward", t)):
+                    self.backward(t, dev, fs[t], labels)
             passes.append(dev)
         names = {x: tuple(dev[x].name if x in dev else None for dev in passes) for x in self.tape.program.axes_of}
         program = self.out.finished(f"{self.network.name}_trained", tuple(f.name for f in fs))
         start = fs[0].name if given else None
         return Unrolled(
-            program, self.tape, program.outputs, names, self.batches, self.powers, labels.name, start, self.moved.grams, self.moved.ratios
+            program,
+            self.tape,
+            program.outputs,
+            names,
+            self.batches,
+            self.powers,
+            labels.name,
+            start,
+            self.moved.inputs,
+            self.moved.ratios,
+            self.parts(),
         )
+
+    def parts(self) -> dict[str, Part]:
+        """The part of every variable: the network's own pass is that at time 0."""
+        forward = {i.out: Part("forward", 0) for i in self.tape.forward}
+        backward = {i.out: Part("backward", 0) for i in self.tape.backward}
+        return forward | backward | self.out.parts
 
     # A pass at time t: `dev` has the deviation of every variable that moves.
 
@@ -195,7 +217,9 @@ class _Unroller:
         here = {x: self.samples.on_batch(t, Carried(Ref(x), dev.get(x, ZERO))) for x in self.tape.program.axes_of}
         for i in self.tape.backward if t else ():
             self.instruction(t, i, here, dev)
-        self.moved.record(t, self.chi(t, f, labels), here)
+        chi = self.chi(t, f, labels)
+        with self.out.within(Part("gradient", t)):
+            self.moved.record(t, chi, here)
 
     def instruction(self, t: int, i: Instr, at: dict[str, Carried], dev: dict[str, Ref]) -> None:
         """Write the deviation of i.out, reading its variables in `at`."""
@@ -235,14 +259,15 @@ class _Unroller:
         """[dev-output]; at time 0 without a given f_0: the average itself."""
         at = {x: Carried(Ref(x), d) for x, d in dev.items()}
         terms: list[Expr] = []
-        for k, r in enumerate(self.network.readouts):
-            factor, read = self.tape.read(r)
-            found = carried(read, at, self.theta, self.out.scope)
-            e = found.base if start is None else found.dev
-            if e != ZERO:
-                name = ("read" if start is None else "dev_f") + (f"_{r.of}" if k else "") + f"_{t}"
-                terms.append(mul(factor, self.out.moment(name, e)))
-        return self.out.moment(f"f_{t}", add(*((start,) if start else ()), mul(self.scale, add(*terms)) if terms else ZERO))
+        with self.out.within(Part("output", t)):
+            for k, r in enumerate(self.network.readouts):
+                factor, read = self.tape.read(r)
+                found = carried(read, at, self.theta, self.out.scope)
+                e = found.base if start is None else found.dev
+                if e != ZERO:
+                    name = ("read" if start is None else "dev_f") + (f"_{r.of}" if k else "") + f"_{t}"
+                    terms.append(mul(factor, self.out.moment(name, e)))
+            return self.out.moment(f"f_{t}", add(*((start,) if start else ()), mul(self.scale, add(*terms)) if terms else ZERO))
 
     def chi(self, t: int, f: Ref, labels: Ref) -> Expr:
         """dL/df on the batch, over the axes along which gradients are carried."""
@@ -250,4 +275,5 @@ class _Unroller:
         for a, copy in self.tape.back.outputs.items():
             of_batch, y_of_batch = (self.samples.renamed(e, a, copy) for e in (of_batch, y_of_batch))
         scale = number(1.0 / len(self.batches[t]) if self.mean else 1.0)
-        return self.out.moment(f"chi_{t}", mul(scale, self.loss.gradient(of_batch, y_of_batch, tuple(self.tape.back.outputs.values()))))
+        with self.out.within(Part("loss", t)):
+            return self.out.moment(f"chi_{t}", mul(scale, self.loss.gradient(of_batch, y_of_batch, tuple(self.tape.back.outputs.values()))))

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tensorprog.language.calculus import Scope
 from tensorprog.language.expr import Expr, Ref, axes_of
 from tensorprog.language.instr import Axis, InitScalar, Instr, MatMul, Moment, Nonlin
 from tensorprog.language.program import Program
+from tensorprog.transform.unroll.parts import START, Part
 
 
 @dataclass
 class Writer:
-    """Appends to `program`; every method returns what it wrote as a reference."""
+    """Appends to `program`, under the `part` at hand; every method returns what it wrote as a reference."""
 
     program: Program
     body: list[Instr] = field(default_factory=list[Instr])
     scalars: list[InitScalar] = field(default_factory=list[InitScalar])
+    part: Part = START
+    parts: dict[str, Part] = field(default_factory=dict[str, Part])
 
     def __post_init__(self) -> None:
         p = self.program
         self._axes, self._size = dict(p.axes_of), dict(p.size)
         self.scope = Scope(self._axes, self._size)
         self._taken = {*self._axes, *p.matrix, *(i.name for i in p.inputs), *self._size}
+
+    @contextmanager
+    def within(self, part: Part) -> Generator[None]:
+        """What is written under the `with` belongs to that part."""
+        outside, self.part = self.part, part
+        yield
+        self.part = outside
 
     def nonlin(self, name: str, psi: Expr) -> Ref:
         return self._put(Nonlin(self._fresh(name), psi), axes_of(psi, self._axes))
@@ -56,6 +68,7 @@ class Writer:
 
     def _put(self, i: Instr, axes: tuple[str, ...]) -> Ref:
         self.body.append(i)
+        self.parts[i.out] = self.part
         self._axes[i.out] = tuple(sorted(axes))
         return Ref(i.out)
 
