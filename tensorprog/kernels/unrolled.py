@@ -150,10 +150,10 @@ def _gram(u: Unrolled, name: str, a: str, b: str, data: Mapping[str, Array]) -> 
 
 
 def _features(u: Unrolled, name: str, a: str, data: Mapping[str, Array]) -> Array:
-    """The input itself over the axes of its scalar in sorted order, the features among them."""
+    """xi / sqrt(d) over the axes of its scalar in sorted order, the features among them."""
     axes = sorted(next(c.axes for c in u.program.scalars if c.name == name))
     own = sorted(next(i.axes for i in u.program.inputs if i.name == a))
-    return jnp.moveaxis(data[a], -1, next(k for k, x in enumerate(axes) if x not in own))
+    return jnp.moveaxis(data[a] / data[a].shape[-1] ** 0.5, -1, next(k for k, x in enumerate(axes) if x not in own))
 
 
 def _joined(u: Unrolled, found: list[Estimate]) -> Estimate:

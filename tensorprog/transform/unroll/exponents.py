@@ -10,7 +10,8 @@ learning rate eta N^e of a unit tensor moves the features by N^-(g - e):
 | vector  | - 2 a - c       | 0                   | 1   |
 | g       | min(a + b, 2 a + c) of the readout | 1/2 | 1 |
 
-The deviations are of size N^-r with r the least of the g - e.
+An entrywise optimizer moves the features by N^-(c + a - 1) through a matrix and N^-(c + a) through a vector, a readout by N^-(c + a - g), with
+g = min(a + b, a + c) of the readout; e is then what stands in g - e. The deviations are of size N^-r with r the least of the g - e.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ from fractions import Fraction
 
 from tensorprog.errors import OutsideTheory
 from tensorprog.language.program import Network
-from tensorprog.transform.parametrization import MUP, NTP, Parametrization, classify, roles
-
-HALF = Fraction(1, 2)
+from tensorprog.transform.parametrization import MUP, NTP, Exponents, Optimizer, Parametrization, Role, classify, roles
 
 
 @dataclass(frozen=True)
@@ -56,24 +55,26 @@ def default_parametrization(network: Network) -> Parametrization:
     return NTP if network.kind == "ntk" else MUP
 
 
-def powers(network: Network, parametrization: Parametrization) -> Powers:
+def powers(network: Network, parametrization: Parametrization, optimizer: Optimizer = "sgd") -> Powers:
     """The powers of the width of a network under a parametrization.
 
     Raises:
         OutsideTheory: training diverges with the width, or the readout starts smaller than it is after one step.
     """
-    found = classify(parametrization, network)
+    found = classify(parametrization, network, optimizer)
     if found.verdict == "unstable":
         reasons = "; ".join(map(str, found.failing))
         raise OutsideTheory(f"[parametrization] {parametrization.name} is unstable: {reasons}. There is no limit; see `classify`.")
     out = parametrization.of(network.readouts[0].vector, "readout")
-    g = min(out.a + out.b, 2 * out.a + out.sgd)
+    g = min(out.a + out.b, 2 * out.a + out.sgd if optimizer == "sgd" else out.a + out.c)
     if g < out.a + out.b:
         raise OutsideTheory(f"[parametrization] the readout of {parametrization.name} starts at 0 beside its first update. Start it at that size.")
-    shift = {"readout": 2 * g, "matrix": Fraction(1), "vector": Fraction(0)}
-    rate: dict[str, Fraction] = {}
-    for name, role in roles(network).items():
-        if network.trained(name).rate != 0:
-            e = parametrization.of(name, role)
-            rate[name] = shift[role] - 2 * e.a - e.sgd
-    return Powers(g, rate)
+    trained = {name: role for name, role in roles(network).items() if network.trained(name).rate != 0}
+    return Powers(g, {name: _rate(parametrization.of(name, role), role, g, optimizer) for name, role in trained.items()})
+
+
+def _rate(e: Exponents, role: Role, g: Fraction, optimizer: Optimizer) -> Fraction:
+    shift = {"readout": g, "matrix": Fraction(1), "vector": Fraction(0)}[role]
+    if optimizer == "sgd":
+        return shift + (g if role == "readout" else 0) - 2 * e.a - e.sgd
+    return g + shift - e.a - e.c

@@ -87,7 +87,11 @@ class Moved(ABC):
         lag = self.powers.lag(name)
         if lag and name not in self.lags:
             self.lags[name] = self.tape.power(self.out, f"lag_{name}", lag)
-        return mul(number(self.tape.pace[name]), self.lags.get(name, ONE))
+        return mul(number(self.pace(name)), self.lags.get(name, ONE))
+
+    def pace(self, name: str) -> float:
+        """The tensor's own factor on the learning rate of its unit tensor."""
+        return self.tape.pace[name]
 
     def out_of_in(self, rows: str, cols: str) -> Expr:
         """n_out / n_in, an initial scalar where the two are not always equal."""

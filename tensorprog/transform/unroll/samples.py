@@ -31,12 +31,12 @@ class Samples:
     def batch_axis(self, t: int) -> str | None:
         """The axis of a batch; a batch of one sample has none."""
         size = len(self.batches[t])
-        return self._axis(f"batch{size}", size) if size > 1 else None
+        return self.named_axis(f"batch{size}", size) if size > 1 else None
 
-    def then(self, e: Expr) -> Expr:
-        """A value of an earlier step under axes of its own."""
+    def then(self, e: Expr, keep: tuple[str, ...] = ()) -> Expr:
+        """A value of an earlier step under axes of its own, but for those to keep."""
         for a in self.out.scope.of(e):
-            e = self.renamed(e, a, self.then_axis(a))
+            e = e if a in keep else self.renamed(e, a, self.then_axis(a))
         return e
 
     def now(self, e: Expr, axes: tuple[str, ...]) -> Expr:
@@ -49,7 +49,7 @@ class Samples:
         return Gather(e, axis, into, tuple(range(self.out.scope.size[axis]))) if axis in self.out.scope.of(e) else e
 
     def then_axis(self, axis: str) -> str:
-        return self._axis(f"{axis}_then", self.out.scope.size[axis])
+        return self.named_axis(f"{axis}_then", self.out.scope.size[axis])
 
     def then_axes(self, s: int, axes: tuple[str, ...]) -> tuple[str, ...]:
         """The axes of a gradient of step s that was recorded over these, the samples being those of the batch."""
@@ -61,5 +61,5 @@ class Samples:
         batch = self.batch_axis(s)
         return Gather(gram, self.then_axis(self.sample), self.then_axis(batch) if batch else None, self.batches[s])
 
-    def _axis(self, name: str, size: int) -> str:
+    def named_axis(self, name: str, size: int) -> str:
         return name if name in self.out.scope.size else self.out.axis(name, size)

@@ -25,14 +25,15 @@ from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.language.expr import ZERO, Expr, Ref, add, mul, number
 from tensorprog.language.instr import Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program
-from tensorprog.transform.parametrization import Parametrization
+from tensorprog.transform.parametrization import Optimizer, Parametrization
 from tensorprog.transform.unroll.deviation import Carried, carried
+from tensorprog.transform.unroll.entrywise import Entrywise as EntrywiseMoved
 from tensorprog.transform.unroll.exponents import Powers, default_parametrization, powers
 from tensorprog.transform.unroll.linear import Linear
 from tensorprog.transform.unroll.losses import LossGradient, loss_named
-from tensorprog.transform.unroll.moved import shown
+from tensorprog.transform.unroll.moved import Moved, shown
 from tensorprog.transform.unroll.network import Tape, tape
-from tensorprog.transform.unroll.optimizer import SGD, Schedule
+from tensorprog.transform.unroll.optimizer import SGD, Entrywise
 from tensorprog.transform.unroll.parts import Part
 from tensorprog.transform.unroll.samples import Samples
 from tensorprog.transform.unroll.writer import Writer
@@ -51,7 +52,7 @@ class Unrolled:
         batches: the samples of each step.
         powers: of the width: x_t = x_0 + N^-r x~_t with r = powers.deviation.
         labels, start: initial scalars to be given: the labels, and f_0 (None where the program computes it).
-        inputs: initial scalars made of the data: ("gram", xi, xi') is <xi, xi'> / d, ("input", xi) xi itself.
+        inputs: initial scalars made of the data: ("gram", xi, xi') is <xi, xi'> / d, ("input", xi) xi / sqrt(d).
         ratios: initial scalars that are ratios of widths, (m, n) standing for m / n.
         parts: where in training each computed variable stands.
     """
@@ -99,10 +100,11 @@ def unroll(
     *,
     steps: int | None = None,
     batches: Sequence[int | Sequence[int]] | None = None,
-    optimizer: SGD | None = None,
+    optimizer: SGD | Entrywise | None = None,
     loss: str | LossGradient = "squared",
     parametrization: Parametrization | None = None,
     reduction: Literal["sum", "mean"] = "sum",
+    dims: Mapping[str, int] | int | None = None,
 ) -> Unrolled:
     """The program of training `network` on samples 0 .. samples - 1.
 
@@ -112,6 +114,7 @@ def unroll(
         batches: the samples of each step, one number or several; all samples at every step unless given.
         optimizer: SGD at rate 1 unless given.
         parametrization: by default NTK parametrization for f = v . x / sqrt(n) and muP for f = v . x / n.
+        dims: the dimension d of every input, one number if they are all the same; an entrywise optimizer needs it.
         reduction: the loss of a batch is the "sum" over its samples, or their "mean".
 
     Raises:
@@ -119,7 +122,8 @@ def unroll(
         OutsideTheory: a parametrization that is unstable, or weight decay in the kernel regime.
     """
     optimizer = SGD() if optimizer is None else optimizer
-    found = powers(network, parametrization or default_parametrization(network))
+    kind: Optimizer = "sgd" if isinstance(optimizer, SGD) else "entrywise"
+    found = powers(network, parametrization or default_parametrization(network), kind)
     chosen = _batches(samples, steps, batches)
     if reduction not in ("sum", "mean"):
         raise InvalidProgram(f"[reduction] {reduction!r} is no reduction. Take sum or mean.")
@@ -128,10 +132,8 @@ def unroll(
             "[optimizer] weight decay at a fixed rate changes the time-0 part of every vector, and with it the kernel: in the kernel regime no "
             "expansion about time 0 holds it. Decay in muP, or train without."
         )
-    kind = "moment" if found.gradient == 1 else "ntk"
-    whole = tape(replace(network, kind=kind), samples)
-    schedule = optimizer.schedule(len(chosen))
-    return _Unroller(whole, found, schedule, loss_named(loss), chosen, reduction == "mean").play()
+    whole = tape(replace(network, kind="moment" if found.gradient == 1 else "ntk"), samples)
+    return _Unroller(whole, found, optimizer, loss_named(loss), chosen, reduction == "mean", _dims(whole, dims)).play()
 
 
 def _batches(samples: int, steps: int | None, batches: Sequence[int | Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
@@ -142,14 +144,20 @@ def _batches(samples: int, steps: int | None, batches: Sequence[int | Sequence[i
     return chosen
 
 
+def _dims(whole: Tape, dims: Mapping[str, int] | int | None) -> dict[str, int]:
+    names = [i.name for i in whole.program.inputs]
+    return dict.fromkeys(names, dims) if isinstance(dims, int) else {name: d for name, d in (dims or {}).items() if name in names}
+
+
 @dataclass
 class _Unroller:
     tape: Tape
     powers: Powers
-    schedule: Schedule
+    optimizer: SGD | Entrywise
     loss: LossGradient
     batches: tuple[tuple[int, ...], ...]
     mean: bool
+    dims: Mapping[str, int]
 
     def __post_init__(self) -> None:
         self.out = Writer(self.tape.program)
@@ -157,8 +165,22 @@ class _Unroller:
         self.theta: Expr = self.tape.power(self.out, "theta", self.powers.deviation)
         self.scale: Expr = self.tape.power(self.out, "scale", self.powers.output)
         self.samples = Samples(self.out, self.tape.sample, self.batches)
-        ratios = dict(self.tape.back.ratios)
-        self.moved = Linear(self.out, self.tape, self.powers, self.schedule, self.samples, self.theta, ratios=ratios)
+        self.moved = self.rules(self.optimizer)
+        self.moved.ratios |= self.tape.back.ratios
+
+    def rules(self, optimizer: SGD | Entrywise) -> Moved:
+        """[dev-matmul] and [dev-init] of the optimizer."""
+        known = (self.out, self.tape, self.powers, optimizer.schedule(len(self.batches)), self.samples, self.theta)
+        match optimizer:
+            case SGD():
+                return Linear(*known)
+            case Entrywise():
+                missing = [i.name for i in self.tape.program.inputs if i.name not in self.dims]
+                if missing:
+                    raise InvalidProgram(f"[optimizer] {optimizer.name} moves every entry of U: the dimension of {missing} is needed. Give dims.")
+                return EntrywiseMoved(*known, optimizer=optimizer, features=self.dims)
+            case _:
+                assert_never(optimizer)
 
     def play(self) -> Unrolled:
         axes = (self.tape.sample, *self.network.output_axes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from tensorprog.language.calculus import Scope
 from tensorprog.language.expr import Expr, Ref, axes_of
-from tensorprog.language.instr import Axis, InitScalar, Instr, MatMul, Moment, Nonlin
+from tensorprog.language.instr import Axis, InitScalar, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 from tensorprog.transform.unroll.parts import START, Part
 
@@ -27,6 +27,7 @@ class Writer:
         p = self.program
         self._axes, self._size = dict(p.axes_of), dict(p.size)
         self.scope = Scope(self._axes, self._size)
+        self._scalars = {x for x in self._axes if p.is_scalar(x)}
         self._taken = {*self._axes, *p.matrix, *(i.name for i in p.inputs), *self._size}
 
     @contextmanager
@@ -40,7 +41,12 @@ class Writer:
         return self._put(Nonlin(self._fresh(name), psi), axes_of(psi, self._axes))
 
     def moment(self, name: str, psi: Expr) -> Ref:
-        return self._put(Moment(self._fresh(name), psi), axes_of(psi, self._axes))
+        out = self._put(Moment(self._fresh(name), psi), axes_of(psi, self._axes))
+        self._scalars.add(out.name)
+        return out
+
+    def outer(self, name: str, psi: Expr) -> Ref:
+        return self._put(OuterNonlin(self._fresh(name), psi), axes_of(psi, self._axes))
 
     def matmul(self, name: str, matrix: str, arg: str, transpose: bool) -> Ref:
         return self._put(MatMul(self._fresh(name), matrix, arg, transpose), self._axes[arg])
@@ -49,10 +55,14 @@ class Writer:
         """The value under a name of its own, where it has none yet."""
         return value if isinstance(value, Ref) else self.nonlin(name, value)
 
+    def is_scalar(self, name: str) -> bool:
+        return name in self._scalars
+
     def scalar(self, name: str, axes: tuple[str, ...] = (), value: float | None = None, exponent: float = 0.0) -> Ref:
         name = self._fresh(name)
         self.scalars.append(InitScalar(name, axes, value, exponent))
         self._axes[name] = tuple(sorted(axes))
+        self._scalars.add(name)
         return Ref(name)
 
     def axis(self, name: str, size: int) -> str:
