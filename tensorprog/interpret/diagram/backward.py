@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from tensorprog.interpret.diagram.names import typeset
 from tensorprog.interpret.diagram.spec import Row
-from tensorprog.interpret.diagram.unfold import member, member_of, positions, reads, written_out
+from tensorprog.interpret.diagram.unfold import reads, written_out
 from tensorprog.language.expr import Ref, substitute
 from tensorprog.language.instr import Instr, MatMul, Nonlin
 from tensorprog.language.program import Program
 from tensorprog.transform.backprop import Backprop
+from tensorprog.transform.unfold import member, member_of, positions
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def drawable(b: Backprop, *, unfold: bool = False) -> Backward:
 
 def _members(program: Program, twins: Mapping[str, str]) -> dict[str, str]:
     """Twins position by position; a gradient's further axes are positions of the output."""
-    return {member(program, d, at): member(program, x, at) for d, x in twins.items() for at in positions(program, d)}
+    axes = program.axes_of
+    return {member(d, axes[d], at): member(x, axes[x], at) for d, x in twins.items() for at in positions(axes[d], program.size)}
 
 
 def _merged(program: Program, forward: Sequence[Instr], backward: Sequence[Instr], twins: Mapping[str, str], seeds: frozenset[str]) -> Backward:

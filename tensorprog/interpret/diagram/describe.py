@@ -85,7 +85,7 @@ def written(program: Program, name: str, twin: str | None = None) -> str:
     """A variable's name: U xi for an embedding, d x for the gradient of x."""
     match program.init.get(name):
         case InitVector(law=Embedding(matrix, data)):
-            return embedding(matrix, data, name[name.index("[") :] if "[" in name else "")
+            return embedding(matrix, data)
         case InitVector() | InitScalar() | None:
             return typeset(name, twin)
 

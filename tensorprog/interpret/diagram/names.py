@@ -80,7 +80,7 @@ def transposed(text: str) -> str:
     return _RAISED.sub(r"^{\g<1>\\top}", text, count=1) if _RAISED.search(text) else text + r"^{\top}"
 
 
-def embedding(matrix: str, data: str, member: str = "") -> str:
+def embedding(matrix: str, data: str) -> str:
     """The label of an input embedding: U xi."""
-    right = typeset(data + member)
+    right = typeset(data)
     return typeset(matrix) + (r"\," if right.startswith(r"\text") else "") + right
