@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -87,18 +87,45 @@ def draw(
 
 
 @app.command(group=COMPUTE)
-def kernel(architecture: str, /, *, data: str = "digits", points: int = 32, output: Output = None, **options: OwnOption) -> None:
+def kernel(
+    architecture: str,
+    /,
+    *,
+    data: str = "digits",
+    points: int = 32,
+    output: Output = None,
+    tile: int = 1024,
+    dtype: Literal["float64", "float32"] = "float64",
+    devices: int | None = None,
+    processes: int = 1,
+    coordinator: str | None = None,
+    process: int | None = None,
+    **options: OwnOption,
+) -> None:
     """Compute the limiting NNGP kernel and NTK on a data set.
 
     Args:
         architecture: A name, or a program file.
         data: `digits`, or a .npz, .npy or .csv file.
         points: Use the first so many inputs.
-        output: Save the kernels here (.npz): nngp, ntk, the contribution of every parameter, and where they come from.
+        output: Save the kernels here. .npz: nngp, ntk, the contribution of every parameter, and where they come from. .zarr: nngp and ntk tile by
+            tile, for kernels larger than memory; after an interruption the same command computes only the missing tiles.
+        tile: Points a side of a tile (.zarr).
+        dtype: Numbers of the tiles (.zarr).
+        devices: Spread every tile over so many devices of this machine; on a CPU, over so many threads of it (.zarr) [default: all].
+        processes: Processes that share the tiles (.zarr).
+        coordinator: Where processes of several machines meet, HOST:PORT of process 0; the store must be on a disk that all see.
+        process: The number of this machine's process, with --coordinator.
     """
+    from tensorprog.cli import tiles
+
+    how = tiles.How(tile, dtype, devices, processes, coordinator, process)
+    if output is not None and output.suffix == ".zarr":
+        return tiles.kernel(architecture, options, source=data, points=points, output=output, how=how)
     from tensorprog.cli import experiments
 
-    experiments.kernel(architecture, options, source=data, points=points, output=output)
+    tiles.require_default(how)
+    return experiments.kernel(architecture, options, source=data, points=points, output=output)
 
 
 @app.command(group=COMPUTE)
@@ -157,6 +184,73 @@ def train(
     from tensorprog.cli import experiments
 
     experiments.train(architecture, options, widths=widths, seeds=seeds, source=data, classes=classes, points=points, test=test, output=output)
+
+
+@app.command(group=COMPUTE)
+def mup(
+    architecture: str,
+    /,
+    *,
+    optimizer: Literal["sgd", "adam"] = "adam",
+    base: int | None = None,
+    target: int | None = None,
+    parametrization: str = "mup",
+    check: str | None = None,
+    output: Output = None,
+    **options: OwnOption,
+) -> None:
+    """Say how to initialize, multiply and train every tensor so that the learning rate transfers across widths; check it on real networks.
+
+    Args:
+        architecture: A name, or a program file.
+        optimizer: Whose learning rates.
+        base: The width at which hyperparameters were tuned.
+        target: The width at which they are to be used: the table then has the factors.
+        parametrization: mup, ntp, standard, mean_field, or framework (one learning rate for all widths).
+        check: Widths, `32:256`: train networks there for a few steps, and name the tensors that do not keep their size.
+        output: Write the plot of the check (.svg, .png, .pdf), or the numbers (.json), here.
+    """
+    from tensorprog.cli import widths
+
+    widths.mup(
+        architecture, options, optimizer=optimizer, base=base, target=target, parametrization=parametrization, check=check, output=output
+    )  # fmt: skip
+
+
+@app.command(group=COMPUTE)
+def transfer(
+    architecture: str,
+    /,
+    *,
+    optimizer: Literal["sgd", "adam"] = "sgd",
+    widths: str = "64:512",
+    rates: str = "2^-6:2^4",
+    parametrizations: str = "framework,ntp,mup",
+    steps: int = 20,
+    seeds: int = 2,
+    points: int = 32,
+    output: Output = None,
+    **options: OwnOption,
+) -> None:
+    """Sweep the learning rate at several widths in several parametrizations: where does the best one stay?
+
+    Args:
+        architecture: A name, or a program file.
+        optimizer: What trains the networks.
+        widths: `64:512` doubles from 64 to 512; or a list. All parametrizations agree at the first.
+        rates: `2^-6:2^4` doubles; or a list.
+        parametrizations: Several of mup, ntp, standard, mean_field, framework.
+        steps: Steps of full-batch training.
+        seeds: Networks at each rate.
+        points: Digits 3 and 8 to train on.
+        output: Write the plot (.svg, .png, .pdf) or the losses (.json) here.
+    """
+    from tensorprog.cli import widths as command
+
+    command.transfer(
+        architecture, options, optimizer=optimizer, widths=widths, rates=rates, parametrizations=parametrizations,
+        steps=steps, seeds=seeds, points=points, output=output,
+    )  # fmt: skip
 
 
 @app.command(group=COMPUTE)

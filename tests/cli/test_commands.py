@@ -86,6 +86,18 @@ def test_kernel_saves_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
         assert '"data": "digits"' in str(saved["provenance"])
 
 
+def test_kernel_by_tiles_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["kernel", "mlp", "--depth", "1", "--points", "5", "--tile", "2", "-o", "k.zarr"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "nngp and ntk  5 x 5, float64, in 6 tiles of 2" in out
+    Path("k.zarr/error/c/0/1").unlink()
+    assert main(command) == 0
+    assert capsys.readouterr().out == out
+    assert main([*command, "--sigma-b", "1"]) == 2
+    assert "k.zarr was made from something else: its program says" in capsys.readouterr().err
+
+
 REFUSED = {
     "an architecture that does not exist": (["show", "mpl"], "no architecture is called mpl. Did you mean mlp?"),
     "a file that does not exist": (["check", "nothing.tp"], "nothing.tp: there is no such file."),
@@ -97,6 +109,9 @@ REFUSED = {
     "a picture of no known kind": (["draw", "mlp", "-o", "mlp.gif"], ".gif is none of .svg, .png, .pdf, .dot"),
     "kernels of no known kind": (["kernel", "mlp", "-o", "k.txt"], "k.txt: this is saved as .npz"),
     "data that do not exist": (["kernel", "mlp", "--data", "no.npz"], "no.npz: [data] there is no such file"),
+    "tiles without a store": (["kernel", "mlp", "--tile", "8"], "Save them with -o k.zarr."),
+    "a process without its coordinator": (["kernel", "mlp", "--process", "1", "-o", "k.zarr"], "belong together"),
+    "devices that there are not": (["kernel", "mlp", "--devices", "64", "-o", "k.zarr"], "asked for 64 devices"),
     "no points": (["kernel", "mlp", "--points", "0"], "--points is 0. Give at least 1."),
     "widths that fall": (["converge", "mlp", "--widths", "64,32"], "widths are positive and grow"),
     "widths that are no numbers": (["converge", "mlp", "--widths", "wide"], "--widths takes 64:2048"),

@@ -134,7 +134,8 @@ def test_only_missing_tiles_are_computed(kept: KernelStore, monkeypatch: pytest.
     said: list[tuple[float, str]] = []
     tiled_kernels(NET, X, store=kept.path, size=4, progress=lambda *now: said.append(now))
     assert started == [(0, 1), (2, 2)]
-    assert [fraction for fraction, _ in said] == [5 / 6, 1.0]
+    assert [fraction for fraction, _ in said] == [4 / 6, 5 / 6, 1.0]
+    assert said[0][1] == "4 of 6 tiles are there"
     assert said[-1][1] == "tile 6 of 6, 0 s left"
 
 

@@ -7,6 +7,7 @@
 | store     | tiles on disk: each whole or absent, with what they were made from                    |
 | matrix    | a kernel known by its tiles: products without the whole                               |
 | run       | `tiled_kernels` fills a store; `tiled_matrix` computes tiles whenever they are needed |
+| pace      | how long the rest takes                                                               |
 | processes | several processes that share the tiles                                                |
 """
 

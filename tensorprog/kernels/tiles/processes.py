@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Any
 
 from tensorprog.errors import Incomplete, InvalidProgram, TensorProgramError
+from tensorprog.kernels.tiles.pace import Pace, Progress
 from tensorprog.kernels.tiles.store import KernelStore, open_store
 
 HEARTBEAT = 10  # seconds without a sign of life after which JAX counts a process as lost
@@ -56,14 +57,14 @@ class Job:
     options: Mapping[str, Any]
 
 
-def shared(job: Job, tell: Callable[[float, str], None]) -> KernelStore:
+def shared(job: Job, tell: Progress) -> KernelStore:
     """The store of a job, filled by the group's processes.
 
     Raises:
         Incomplete: one of them was lost; the store holds what was done.
         TensorProgramError: what one of them refused.
     """
-    store = Path(job.options["store"])
+    store, pace = Path(job.options["store"]), None
     with TemporaryDirectory(prefix="tensorprog-") as folder, members(job, Path(folder)) as running:
         while True:
             codes = {rank: member.poll() for rank, member in running.items()}
@@ -72,7 +73,7 @@ def shared(job: Job, tell: Callable[[float, str], None]) -> KernelStore:
                 raise _failure(Path(folder), lost, codes[lost] or 0, store)
             if all(code == 0 for code in codes.values()):
                 return open_store(store)
-            _report(store, tell)
+            pace = _report(store, pace, tell)
             time.sleep(0.1)
 
 
@@ -117,11 +118,14 @@ def _stored(store: Path) -> str:
     return "Nothing is stored yet."
 
 
-def _report(store: Path, tell: Callable[[float, str], None]) -> None:
+def _report(store: Path, pace: Pace | None, tell: Progress) -> Pace | None:
+    """Say how many tiles are stored, from the first moment at which there is a store."""
     with suppress(InvalidProgram):
         found = open_store(store)
-        done, total = len(found.grid.tiles) - len(found.missing()), len(found.grid.tiles)
-        tell(done / max(total, 1), f"tile {done} of {total}")
+        done = len(found.grid.tiles) - len(found.missing())
+        pace = pace or Pace(len(found.grid.tiles), done)
+        pace.say(done, tell)
+    return pace
 
 
 def member(folder: Path, rank: int) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import jax
@@ -23,12 +22,12 @@ from tensorprog.kernels.precision import double
 from tensorprog.kernels.tiles.evaluate import OUTPUTS, Device, Evaluate, Points, Tile, evaluator
 from tensorprog.kernels.tiles.grid import Grid, TileIndex
 from tensorprog.kernels.tiles.matrix import TiledMatrix
+from tensorprog.kernels.tiles.pace import Pace, Progress
 from tensorprog.kernels.tiles.processes import Group, Job, here, shared
 from tensorprog.kernels.tiles.store import KernelStore, create_or_open
 from tensorprog.language.program import Network
 from tensorprog.language.text import show
 
-Progress = Callable[[float, str], None]
 SIZE = 1024
 
 
@@ -159,15 +158,14 @@ def prepare(
 
 def fill(store: KernelStore, work: Work, tell: Progress) -> None:
     """Compute what the store lacks. The next tile is begun before the last one is written, so that neither disk nor device waits for the other."""
-    total, start = len(work.grid.tiles), monotonic()
-    before = total - len(store.missing())
+    pace = Pace(len(work.grid.tiles), len(work.grid.tiles) - len(store.missing()))
+    pace.say(pace.before, tell)
     pending: tuple[TileIndex, Mapping[str, jax.Array]] | None = None
     for tile in (*share(store), None):
         following = None if tile is None else (tile, work.start(tile))
         if pending is not None:
             store.write(pending[0], work.finish(*pending))
-            done = total - len(store.missing())
-            tell(done / total, f"tile {done} of {total}, {time_left(monotonic() - start, done - before, total - done)} left")
+            pace.say(pace.total - len(store.missing()), tell)
         pending = following
 
 
@@ -179,12 +177,6 @@ def share(store: KernelStore) -> Iterator[TileIndex]:
     for tile in (*own, *(t for t in reversed(tiles) if t not in set(own))):
         if not store.has(tile):
             yield tile
-
-
-def time_left(seconds: float, done: int, remaining: int) -> str:
-    """The time that the remaining tiles take at the pace of those that are done, for a person."""
-    rest = seconds / max(done, 1) * remaining
-    return f"{rest:.0f} s" if rest < 90 else f"{rest / 60:.0f} min" if rest < 5400 else f"{rest / 3600:.1f} h"
 
 
 def local_devices(count: int | None) -> list[Device]:

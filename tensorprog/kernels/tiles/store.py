@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -160,9 +159,9 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             continue
         match name:
             case "network":
-                pairs = zip_longest(str(was.get(name)).splitlines(), value.splitlines(), fillvalue="(nothing)")
-                old, new = next((a, b) for a, b in pairs if a != b)
-                found.append(f"its program says `{old}` where this one says `{new}`")
+                old, new = str(was.get(name)).splitlines(), value.splitlines()
+                only_old, only_new = ([line for line in a if line not in b] or a for a, b in ((old, new), (new, old)))
+                found.append(f"its program says `{only_old[0]}` where this one says `{only_new[0]}`")
             case "data":
                 found.append("the points are others")
             case _:
