@@ -19,7 +19,7 @@ from tensorprog.language.program import Network
 from tensorprog.study.fit import slope
 from tensorprog.study.frame import Check, Found, Run, Setup, tidy
 from tensorprog.study.validity.bound import SHARP, ntk_validity_bound
-from tensorprog.study.validity.certified import quadratic, two_layer
+from tensorprog.study.validity.certified import quadratic, reach, two_layer
 from tensorprog.study.validity.hard import Floats, HardInstance, hard_instance, hardness, scale_needed
 from tensorprog.study.validity.training import Comparison, Lipschitz, Task, centered, descent, flow, of_network
 
@@ -210,15 +210,16 @@ def networks(run: Run, setup: Setup, widths: Sequence[int], seeds: int, slack: f
 
 
 def _certified(c: Comparison, x: Any, params: finite.Params) -> Lipschitz:
-    """On the ball that contains the path until the last time."""
-    radius = ntk_validity_bound(c.alpha, float(c.time[-1]), 0.0, c.loss).displacement
-    return two_layer(x, params["v"], "tanh", radius)
+    """On a convex set that contains the path until the last time."""
+    T = float(c.time[-1])
+    radius = ntk_validity_bound(c.alpha, T, 0.0, c.loss).displacement
+    return two_layer(x, params["v"], "tanh", radius, reach(params["v"].size, len(c.linear[0]), T, c.alpha, c.loss))
 
 
 def _row(c: Comparison, lipschitz: Lipschitz, where: dict[str, Any]) -> list[dict[str, Any]]:
     """One row a time after 0."""
     seen = c.lipschitz.value
-    found = c.bounds(lipschitz)
+    found = zip(c.time[1:], c.bounds(lipschitz), c.bounds(c.lipschitz), strict=True)
     return [
         {
             **where,
@@ -227,13 +228,14 @@ def _row(c: Comparison, lipschitz: Lipschitz, where: dict[str, Any]) -> list[dic
             "error": c.error[i + 1],
             "bound": v.bound,
             "bound_paper": v.bound_paper,
+            "bound_estimated": e.bound,
             "posterior": c.posterior[i + 1],
             "moved": c.moved[i + 1],
             "length": v.displacement,
             "lipschitz": seen,
             "root": c.loss**0.5,
         }
-        for i, (t, v) in enumerate(zip(c.time[1:], found, strict=True))
+        for i, (t, v, e) in enumerate(found)
     ]
 
 

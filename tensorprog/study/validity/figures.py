@@ -78,16 +78,18 @@ def networks(found: Found) -> Figure:
     fig, (left, right) = panels(11.0, 4.3, 1, 2)
     t = found.table
     widths, times = np.unique(t["width"]), np.unique(t["time"])
-    curves = (
-        ("bound_paper", "bound with the paper's 6"),
-        ("bound", "bound, certified or estimated Lip(Dh)"),
-        ("posterior", "a-posteriori bound"),
-        ("error", "error"),
-    )
-    for i, (name, label) in enumerate(curves):
+    curves = {
+        "bound_paper": "bound with the paper's 6",
+        "bound": "bound, certified Lip(Dh)",
+        "bound_estimated": "bound, Lip(Dh) seen on the path",
+        "posterior": "a-posteriori bound",
+        "error": "error",
+    }
+    rms = np.ones(len(widths))
+    for i, (name, label) in enumerate(curves.items()):
         at = t["time"] == times[-1]
         rms = np.array([np.sqrt(((t[name] / t["root"])[at & (t["width"] == n)] ** 2).mean()) for n in widths])
-        color = COLORS[(1, 1, 2, 0)[i]]
+        color = COLORS[(1, 1, 3, 2, 0)[i]]
         left.plot(widths, rms, color=color, marker=MARKERS[i], mec="white", lw=1.6, ls=(0, (2, 2)) if i == 0 else "-", label=label)
     for power, label in ((-0.5, r"$n^{-1/2}$"), (-1.0, r"$n^{-1}$")):
         start = 0.6 * rms[0]
@@ -97,6 +99,7 @@ def networks(found: Found) -> Figure:
     left.set_yscale("log")
     left.set_ylabel(r"$|f - f^{\mathrm{lin}}|$ / $\sqrt{R_0}$")
     caption(left, f"Distance from the linearization at T = {times[-1]:g}", "root-mean-square over seeds")
+    left.set_ylim(rms[-1] / 100, 6)
     legend(left, "lower left")
     for i, n in enumerate(widths):
         mask = t["width"] == n

@@ -12,6 +12,7 @@ a function of kappa alone, with g'(0) = 4 e^-2, g(inf) = sqrt 2 / e and g >= 0.4
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,5 +95,6 @@ def scale_needed(T: float, lip_dh: float, R0: float, level: float) -> float:
     if not 0 < level < np.sqrt(2) / np.e:
         raise InvalidProgram(f"[validity] level is {level}. The hard instance errs by 0 to 0.52 sqrt(R0): give a level between.")
     distance = lambda logarithm: float(hardness(np.exp(logarithm))) - level  # noqa: E731
-    kappa = float(np.exp(brentq(distance, -30.0, 10.0, xtol=1e-15, rtol=1e-15)))
+    logarithm: Any = brentq(distance, -30.0, 10.0, xtol=1e-15)
+    kappa = float(np.exp(logarithm))
     return T * lip_dh * float(np.sqrt(R0)) / kappa

@@ -108,9 +108,9 @@ class Comparison:
     def posterior(self) -> Floats:
         """The a-posteriori bound, (T,): steps 2 to 4 of the proof with |Dh(w_t) - Dh(w0)|, |r| and |w'| as measured on this run.
 
-        |r - rbar|(t) <= int_0^t delta |r| / sqrt(2 e (t - s)) ds + int_0^t delta alpha |w'| ds, delta(s) = |Dh(w_s) - Dh(w0)|. In every interval between
-        recorded times the larger of its two ends is taken; so it holds as far as what was measured is monotone between them. No Lipschitz
-        constant enters.
+        |r - rbar|(t) <= int_0^t delta |r| / sqrt(2 e (t - s)) ds + int_0^t delta alpha |w'| ds, delta(s) = |Dh(w_s) - Dh(w0)|. In every interval
+        between recorded times the larger of its two ends is taken; so it holds as far as what was measured is monotone between them. No
+        Lipschitz constant enters.
         """
         delta, size = self.turned, np.linalg.norm(self.residual, axis=1)
         first, second = (np.maximum(v[1:], v[:-1]) for v in (delta * size, delta * self.speed))
