@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Optimizer = Literal["sgd", "adam"]
 Form = Literal["table 3", "table 8"]
-LIKE = {"matrix": "matrix-like", "vector": "vector-like", "readout": "vector-like (output)"}
+LIKE = {"matrix": "matrix-like", "vector": "vector-like", "readout": "output"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return "initial std", "multiplier", f"{self.optimizer} rate", *(("epsilon",) if self.optimizer == "adam" else ())
+        return "std", "multiplier", "rate", *(("epsilon",) if self.optimizer == "adam" else ())
 
     def table(self) -> Screen:
         """For a terminal."""
@@ -75,8 +75,8 @@ class Table:
 
         widths = "" if self.base is None else f", from width {self.base} to {self.target}"
         screen = Screen(title=f"{self.network}: {self.parametrization} for {self.optimizer} ({self.form}){widths}")
-        for column in ("tensor", "class", "fan-out x fan-in", *self.columns):
-            screen.add_column(column, justify="left" if column in ("tensor", "class") else "right", no_wrap=True)
+        for column in ("tensor", "class", "shape", *self.columns):
+            screen.add_column(column, justify="left" if column in ("tensor", "class") else "right", no_wrap=column in ("tensor", "class", "shape"))
         for r in self.rows:
             cells = [_cell(p, f) for p, f in zip(r.powers, r.factor or (None,) * len(r.powers), strict=True)]
             if not r.trained:

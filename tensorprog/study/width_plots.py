@@ -65,7 +65,7 @@ def transfer(study: Transfer, limit: Mapping[str, tuple[ArrayLike, ArrayLike]] |
             ax.plot(*map(np.asarray, limit[name]), color=INK, lw=2.2, ls=(0, (4, 2)), label="limit")
         _rates(ax, study, told=name)
     axes[0].set_ylabel(f"training loss after {study.steps} steps")
-    legend(axes[-1], "upper left")
+    legend(axes[0], "lower left")
     return fig
 
 

@@ -1,0 +1,129 @@
+"""Commands about width: mup (the table and the coordinate check), transfer (learning rates across widths)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tensorprog.cli import data, screen, subject
+from tensorprog.cli.experiments import PICTURES, Options, labelled, require_ending, widths_of
+from tensorprog.errors import InvalidProgram
+from tensorprog.language.program import Network
+from tensorprog.transform.parametrization import named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tensorprog.study.mup import Optimizer
+    from tensorprog.study.transfer import Transfer
+
+
+class Result(Protocol):
+    def plot(self) -> Figure: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def mup(
+    name: str,
+    options: Options,
+    *,
+    optimizer: Optimizer,
+    base: int | None,
+    target: int | None,
+    parametrization: str,
+    check: str | None,
+    output: Path | None,
+) -> None:
+    """The table of exponents; with widths to check at, the sizes that real networks have there, and which tensor is not right."""
+    from tensorprog.study.coordinates import coordinate_check
+    from tensorprog.study.mup import mup as table_of
+
+    require_ending(output, *PICTURES, ".json")
+    chosen = named(parametrization)
+    network = subject.network(name, options)
+    table = table_of(network, optimizer, base=base, target=target, parametrization=chosen)
+    screen.out.print(table.table())
+    if check is None:
+        if output is not None:
+            output.with_suffix(".json").write_text(json.dumps(table.to_dict()), encoding="utf-8")
+            screen.wrote(output.with_suffix(".json"))
+        return
+    widths, (x, y) = widths_of(check), _points(network, 8)
+    rate = 0.2 if optimizer == "sgd" else 0.03
+    with screen.progress(f"training {network.name}") as progress:
+        found = coordinate_check(network, x, y, widths, parametrization=chosen, optimizer=optimizer, rate=rate, progress=progress)
+    screen.out.print(found.table())
+    screen.plain(str(found))
+    _save(found, output)
+
+
+def transfer(
+    name: str,
+    options: Options,
+    *,
+    optimizer: Optimizer,
+    widths: str,
+    rates: str,
+    parametrizations: str,
+    steps: int,
+    seeds: int,
+    points: int,
+    output: Path | None,
+) -> None:
+    """The best learning rate by width in each parametrization; the plot, or the losses, into a file."""
+    from tensorprog.study.transfer import transfer as study_of
+
+    require_ending(output, *PICTURES, ".json")
+    chosen, grid, several = widths_of(widths), rates_of(rates), [named(p.strip()) for p in parametrizations.split(",")]
+    network = subject.network(name, options)
+    x, y = _points(network, points)
+    reached: list[Transfer] = []
+    try:
+        with screen.progress(f"training {network.name}") as progress:
+            study_of(
+                network, x, y, chosen, rates=grid, parametrizations=several, optimizer=optimizer, steps=steps, seeds=seeds,
+                progress=progress, keep=reached.append,
+            )  # fmt: skip
+    finally:  # an interruption keeps the widths that are done
+        for study in reached[-1:]:
+            screen.out.print(study.table())
+            _save(study, output)
+
+
+def rates_of(words: str) -> tuple[float, ...]:
+    """`2^-6:2^4` doubles; or a list.
+
+    Raises:
+        InvalidProgram: not numbers, not positive, or not growing.
+    """
+    try:
+        if ":" in words:
+            low, high = (int(w.strip().removeprefix("2^")) for w in words.split(":"))
+            found = tuple(2.0**k for k in range(low, high + 1))
+        else:
+            found = tuple(float(w) for w in words.split(","))
+    except ValueError as error:
+        raise InvalidProgram(f"--rates takes 2^-6:2^4 or 0.01,0.1,1, got {words!r}.") from error
+    if not found or found[0] <= 0 or sorted(set(found)) != list(found):
+        raise InvalidProgram(f"--rates: {words}: rates are positive and grow. Try 2^-6:2^4.")
+    return found
+
+
+def _points(network: Network, count: int) -> tuple[data.Floats, data.Floats]:
+    """Digits 3 and 8, with targets -1 and 1."""
+    found = data.arrange(labelled(data.load("digits"), "3,8"), network.program)
+    if not 1 <= count <= len(found.x):
+        raise InvalidProgram(f"--points is {count}. Give 1 to {len(found.x)}.")
+    assert found.y is not None  # two classes have targets
+    return found.x[:count], found.y[:count]
+
+
+def _save(found: Result, output: Path | None) -> None:
+    if output is None:
+        return
+    if output.suffix == ".json":
+        output.write_text(json.dumps(found.to_dict()), encoding="utf-8")
+    else:
+        found.plot().savefig(output)
+    screen.wrote(output)
