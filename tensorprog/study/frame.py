@@ -269,11 +269,12 @@ def _timed(part: Part, run: Run) -> Done:
 
 
 def _provenance(study: Study, part: Part, seed: int) -> dict[str, Any]:
+    """What a kept result depends on; of the code, the folder in which the part is written."""
     function = part.run
     while isinstance(function, partial):
         function = function.func
-    module = inspect.getmodule(function)
-    source = inspect.getsource(module) if module is not None else ""
+    folder = Path(inspect.getfile(function)).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
     versions = {name: version(name) for name in ("tensorprog", "jax", "numpy", "scipy")}
     settings = {k: v if isinstance(v, str | int | float | bool) else repr(v) for k, v in part.settings.items()}
     return {

@@ -81,9 +81,9 @@ def hardness(kappa: ArrayLike) -> Floats:
     """g(kappa), the error of the hard instance at T in units of sqrt(R0)."""
     z = 2 * np.sqrt(2.0) * np.asarray(kappa, dtype=np.float64)
     # e^-1 - (1 + z) / (z + e^{1 + z}) = (z e^-1 + e^z - 1 - z) / (z + e^{1 + z}); divided by e^z it neither cancels nor overflows
-    fall = np.exp(-z)
-    above = np.where(z < 1e-4, z / np.e + z**2 / 2 + z**3 / 6, z / np.e * fall + -np.expm1(-z) - z * fall)
-    return np.sqrt(2.0) * above / np.where(z < 1e-4, z + np.exp(np.minimum(1 + z, 2.0)), z * fall + np.e)
+    fall, small = np.exp(-z), np.minimum(z, 1e-4)
+    above = np.where(z > 1e-4, (z / np.e - z) * fall - np.expm1(-z), small / np.e + small**2 / 2 + small**3 / 6)
+    return np.sqrt(2.0) * above / np.where(z > 1e-4, z * fall + np.e, small + np.exp(1 + small))
 
 
 def scale_needed(T: float, lip_dh: float, R0: float, level: float) -> float:

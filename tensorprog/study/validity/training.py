@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -73,16 +74,15 @@ class Comparison:
         residual, linear: (T, n), y - alpha h(w) and y - alpha hbar(wbar).
         moved: (T,), |w(t) - w0|.
         turned: (T,), the operator norm |Dh(w(t)) - Dh(w0)|.
-        speed: (T,), alpha |w'(t)| = |Dh(w(t))^T r(t)|.
     """
 
+    how: Literal["gradient flow", "SGD"]
     alpha: float
     time: Floats
     residual: Floats
     linear: Floats
     moved: Floats
     turned: Floats
-    speed: Floats
 
     @property
     def error(self) -> Floats:
@@ -106,19 +106,27 @@ class Comparison:
 
     @property
     def posterior(self) -> Floats:
-        """The a-posteriori bound, (T,): steps 2 to 4 of the proof with |Dh(w_t) - Dh(w0)|, |r| and |w'| as measured on this run.
+        """The a-posteriori bound of gradient flow, (T,): steps 2 to 4 of the proof with |Dh(w_t) - Dh(w0)| and R as measured on this run.
 
-        |r - rbar|(t) <= int_0^t delta |r| / sqrt(2 e (t - s)) ds + int_0^t delta alpha |w'| ds, delta(s) = |Dh(w_s) - Dh(w0)|. In every interval
-        between recorded times the larger of its two ends is taken; so it holds as far as what was measured is monotone between them. No
-        Lipschitz constant enters.
+            |r - rbar|(t) <= int_0^t delta |r| / sqrt(2 e (t - s)) ds + int_0^t delta alpha |w'| ds,    delta(s) = |Dh(w_s) - Dh(w0)|.
+
+        In every interval between recorded times |r| is at most its value at the left end, and alpha int |w'| at most sqrt(dt (R_left - R_right));
+        for delta the larger of its two ends is taken, so the bound holds as far as delta is monotone between recorded times. No Lipschitz constant
+        enters.
+
+        Raises:
+            InvalidProgram: for SGD, whose loss need not fall.
         """
-        delta, size = self.turned, np.linalg.norm(self.residual, axis=1)
-        first, second = (np.maximum(v[1:], v[:-1]) for v in (delta * size, delta * self.speed))
-        along = np.concatenate([[0.0], np.cumsum(second * np.diff(self.time))])
+        if self.how != "gradient flow":
+            raise InvalidProgram(f"[validity] the a-posteriori bound is one of gradient flow, and this run is {self.how}. Take `flow`.")
+        size = np.linalg.norm(self.residual, axis=1)
+        delta = np.maximum(self.turned[1:], self.turned[:-1])
+        lost = np.maximum(-np.diff(0.5 * size**2), 0.0)  # rounding may raise a loss that has stopped falling
+        along = np.concatenate([[0.0], np.cumsum(delta * np.sqrt(np.diff(self.time) * lost))])
         out = np.zeros(len(self.time))
         for i, t in enumerate(self.time):
             roots = np.sqrt(t - self.time[: i + 1])
-            out[i] = np.sqrt(2 / np.e) * float(first[:i] @ (roots[:-1] - roots[1:])) + along[i]
+            out[i] = np.sqrt(2 / np.e) * float((delta * size[:-1])[:i] @ (roots[:-1] - roots[1:])) + along[i]
         return np.minimum(out, size + np.linalg.norm(self.linear, axis=1))
 
 
@@ -177,7 +185,7 @@ def flow(task: Task, alpha: float, times: ArrayLike, tolerance: float = 1e-8) ->
     kernel = _kernel(task)
     values, vectors = np.linalg.eigh(kernel)
     linear = np.exp(-at[:, None] * np.maximum(values, 0.0)) * (vectors.T @ task.r0(alpha)) @ vectors.T
-    return _compared(task, alpha, at, solution.y.T, linear)
+    return _compared("gradient flow", task, alpha, at, solution.y.T, linear)
 
 
 @double
@@ -205,7 +213,7 @@ def descent(task: Task, alpha: float, rate: float, batches: ArrayLike, record: i
 
     _, (path, linear) = jax.jit(partial(jax.lax.scan, stretch))((jnp.asarray(task.w0), start), steps)
     w = np.concatenate([task.w0[None], np.asarray(path)])
-    return _compared(task, alpha, at, w, np.concatenate([np.asarray(start)[None], np.asarray(linear)]))
+    return _compared("SGD", task, alpha, at, w, np.concatenate([np.asarray(start)[None], np.asarray(linear)]))
 
 
 @double
@@ -257,14 +265,11 @@ def _kernel(task: Task) -> Floats:
     return j @ j.T
 
 
-def _compared(task: Task, alpha: float, at: Floats, path: Floats, linear: Floats) -> Comparison:
-    start, residual, turned, speed = np.asarray(task.jacobian(task.w0)), list[Floats](), list[float](), list[float]()
-    for w in path:
-        j, r = np.asarray(task.jacobian(w)), task.y - alpha * np.asarray(task.outputs(w))
-        residual.append(r)
-        turned.append(_norm(j - start))
-        speed.append(float(np.linalg.norm(j.T @ r)))
-    return Comparison(alpha, at, np.stack(residual), linear, np.linalg.norm(path - task.w0, axis=1), np.array(turned), np.array(speed))
+def _compared(how: Literal["gradient flow", "SGD"], task: Task, alpha: float, at: Floats, path: Floats, linear: Floats) -> Comparison:
+    start = np.asarray(task.jacobian(task.w0))
+    residual = np.stack([task.y - alpha * np.asarray(task.outputs(w)) for w in path])
+    turned = np.array([_norm(np.asarray(task.jacobian(w)) - start) for w in path])
+    return Comparison(how, alpha, at, residual, linear, np.linalg.norm(path - task.w0, axis=1), turned)
 
 
 def _norm(a: Floats) -> float:
