@@ -187,6 +187,41 @@ def train(
 
 
 @app.command(group=COMPUTE)
+def theorem(
+    architecture: str,
+    /,
+    *,
+    steps: int = 4,
+    widths: str = "64,256,1024",
+    seeds: int = 16,
+    data: str = "digits",
+    classes: str = "3,8",
+    points: int = 4,
+    probes: int = 2,
+    output: Output = None,
+    **options: OwnOption,
+) -> None:
+    """Run the proof of Theorem 5.3: training unrolled in a program, kernel gradient descent and real networks, side by side.
+
+    Args:
+        architecture: A name, or a program file.
+        steps: Steps of gradient descent on all training inputs.
+        widths: Of the sampled networks: `64:1024` doubles; or a list.
+        seeds: Networks at each width.
+        data: `digits`, or a file with targets.
+        classes: The two classes of the data to tell apart (targets -1 and +1); `none` takes the targets as they are.
+        points: Training inputs.
+        probes: Inputs to look at but not to train on.
+        output: Write the plot (.svg, .png, .pdf) or the numbers (.json) here.
+    """
+    from tensorprog.cli import unrolled
+
+    unrolled.theorem(
+        architecture, options, steps=steps, widths=widths, seeds=seeds, source=data, classes=classes, points=points, probes=probes, output=output
+    )
+
+
+@app.command(group=COMPUTE)
 def mup(
     architecture: str,
     /,

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InternalError, InvalidProgram
@@ -25,6 +27,7 @@ from tensorprog.interpret.limit.theorem import limit
 from tensorprog.interpret.particles.estimate import particles
 from tensorprog.kernels.precision import double
 from tensorprog.language.expr import Ref
+from tensorprog.language.program import Network
 from tensorprog.transform.prune import pruned
 from tensorprog.transform.quotient import at_limit
 from tensorprog.transform.unroll import Unrolled
@@ -75,6 +78,30 @@ def particle_outputs(
     scalars = given(u, inputs, labels, start)
     found = particles(pruned(at_limit(u.program), u.f), samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=scalars)
     return _joined(u, [found.scalar(f) for f in u.f])
+
+
+@double
+def conditioned(network: Network, params: Params, n: int, inputs: Inputs, start: ArrayLike) -> dict[str, Array]:
+    """The tensors with the readout moved so that the network begins at f_0 = `start` on these inputs (Yang & Littwin 2021, App. D.1.1).
+
+        v^ = v + A^+ (f_0 - f(v)),    f(v) = A v linear in the readout vectors v;
+
+    with v Gaussian this is the law of v given the outputs, and v^ has the limit of v.
+
+    Raises:
+        InvalidProgram: a readout vector that the body also reads, in which f is not linear.
+    """
+    names = list(dict.fromkeys(r.vector for r in network.readouts))
+    if inside := [name for name in names if name in network.program.init]:
+        raise InvalidProgram(f"[conditioning] {inside} are read in the body too, and f is not linear in them. Train from the network's own f_0.")
+
+    def f(v: dict[str, Array]) -> Array:
+        return apply(network, {**params, **v}, n, inputs).ravel()
+
+    v, unravel = ravel_pytree({name: params[name] for name in names})
+    a = jax.jacobian(lambda flat: f(unravel(flat)))(v)
+    moved = v + jnp.linalg.lstsq(a, jnp.asarray(start, dtype=v.dtype).ravel() - a @ v)[0]
+    return {**params, **unravel(moved)}
 
 
 def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, n: int | None = None) -> dict[str, Array]:

@@ -69,7 +69,7 @@ def powers(network: Network, parametrization: Parametrization, optimizer: Optimi
     g = min(out.a + out.b, 2 * out.a + out.sgd if optimizer == "sgd" else out.a + out.c)
     if g < out.a + out.b:
         raise OutsideTheory(f"[parametrization] the readout of {parametrization.name} starts at 0 beside its first update. Start it at that size.")
-    trained = {name: role for name, role in roles(network).items() if network.trained(name).rate != 0}
+    trained: dict[str, Role] = {name: role for name, role in roles(network).items() if network.trained(name).rate != 0}
     return Powers(g, {name: _rate(parametrization.of(name, role), role, g, optimizer) for name, role in trained.items()})
 
 
