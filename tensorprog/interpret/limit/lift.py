@@ -10,6 +10,7 @@ from tensorprog.interpret.limit.scalar import Index, S, Scalars
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor
 from tensorprog.language.nonlin import derivative, form, parity
+from tensorprog.language.nonlin import fn as named_fn
 
 Value = S | Poly
 
@@ -91,6 +92,9 @@ def apply(v: Variables, fn: Fn, args: list[Value]) -> Value:
             return v.scalars.zero
         return v.scalars.function(fn, tuple(a for a in args if isinstance(a, S)))
     if fn.arity == 1:
+        parts = _of_product(v, fn, as_poly(v, args[0]))
+        if parts is not None:
+            return parts
         rewritten = form(fn, Ref("u"))
         if rewritten is not None:
             return lift(v, rewritten, {"u": args[0]})
@@ -101,6 +105,39 @@ def apply(v: Variables, fn: Fn, args: list[Value]) -> Value:
         if homogeneous is not None:
             return homogeneous
     return v.composite(fn, tuple(as_poly(v, a) for a in args))
+
+
+def _of_product(v: Variables, fn: Fn, x: Poly) -> Value | None:
+    """f(x y) = f(x) f(y) for sign and abs: factor by factor, since the derivative of a jump is known for linear forms only."""
+    if fn.body is not None or fn.name not in ("sign", "abs") or any(fn.order) or len(x.terms) != 1:
+        return None
+    (term,) = x.terms
+    if any(isinstance(i, int) for i in (*term.coef.idx, *(i for u in term.uses for i in u.idx))):  # a sum over positions
+        return None
+    if len(term.uses) < 2 and not any(_positive(u) for u in term.uses):
+        return None
+    number, rest = v.scalars.split(term.coef)
+    parts: list[Value] = [v.scalars.num(abs(number) if fn.name == "abs" else (number > 0) - (number < 0))]
+    parts += [] if rest.node is v.scalars.one.node else [apply(v, fn, [rest])]
+    for use in term.uses:
+        alone = v.poly((Term(v.scalars.one, (use,)),))
+        if not _positive(use):
+            parts.append(apply(v, fn, [alone]))
+        elif fn.name == "abs":
+            parts.append(alone)
+        elif isinstance(use.factor, Atom) and use.factor.fn.name == "ramp":
+            parts.append(v.atom(named_fn("ramp", 0.0), use.factor.scale, use.factor.shift, Use(use.factor.form, use.idx)))
+    return multiply(v, parts)
+
+
+def _positive(use: Use) -> bool:
+    """A function whose values are not negative; of these only ramps have the value 0."""
+    a = use.factor
+    return (
+        isinstance(a, Atom)
+        and a.fn.body is None
+        and (a.fn.name in ("gaussian", "exp", "sigmoid") or (a.fn.name == "ramp" and a.fn.constants[0] >= 0))
+    )
 
 
 def _homogeneous(v: Variables, fn: Fn, x: Poly) -> Poly | None:
