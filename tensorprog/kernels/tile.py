@@ -2,47 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.interpret.limit.data import Data
-from tensorprog.kernels.exact import compiled
+from tensorprog.interpret.limit.data import Data, data_of
+from tensorprog.kernels.exact import Compiled, compiled, same_features
+from tensorprog.kernels.pairs import Pairs, of_pairs
+from tensorprog.kernels.precision import traced
+from tensorprog.kernels.tabulated import Tabulated
+from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 
 Output = Literal["nngp", "ntk"]
+Precision = Literal["float64", "float32"]
 OUTPUTS: tuple[Output, ...] = ("nngp", "ntk")
-Tile = Callable[..., dict[str, Array]]
+FEW = 100 * 100  # pairs for which no table is made
 
 
-def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: str = "float64", strategy: Strategy = Strategy()) -> Tile:
-    """A function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)} of the kernels asked for.
+class Result(NamedTuple):
+    """Kernels by name, the largest absolute error of any entry, and how they were found."""
 
-    It is compiled once for each shape. With x2 = None the tile is K(x1, x1), symmetric to the last bit.
+    kernels: dict[str, Array]
+    error: Array
+    method: str
+
+
+class Tile:
+    """(x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)} of the kernels asked for; see `tile`."""
+
+    def __init__(self, network: Network, get: Iterable[Output], dtype: Precision, strategy: Strategy) -> None:
+        if dtype not in ("float64", "float32"):
+            raise InvalidProgram(f"[kernel] kernels are of dtype float64 or float32, not {dtype}.")
+        self.asked = wanted(get)
+        self.network, self.dtype, self.strategy = network, dtype, strategy
+        self._exact: Compiled = compiled(network, strategy=strategy)
+
+    def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
+        return self.measured(x1, x2).kernels
+
+    def measured(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result:
+        """The same with error and method."""
+        found = None if traced((x1, x2)) else self._by_tables(x1, x2)
+        return self._by_rules(x1, x2) if found is None else found
+
+    @cached_property
+    def _tables(self) -> Tabulated | None:
+        """None where the kernels read more of a pair than its three Gram entries."""
+        found = self._exact.symbolic
+        return Tabulated(Pairs(found, self.strategy, self.asked), degree(self.network)) if of_pairs(found) else None
+
+    def _by_tables(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result | None:
+        if self._tables is None:
+            return None
+        with jax.enable_x64(True):
+            left = data_of(self.network.program, x1, "x1")
+            right = left if x2 is None else data_of(self.network.program, x2, "x2")
+            same_features(left, right)
+            a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
+            if len(a) * len(b) < FEW or not a.shape[1]:
+                return None
+            found = self._tables(a, None if x2 is None else b, self.dtype)
+            if found is None:
+                return None
+            return Result({name: jnp.asarray(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
+
+    def _by_rules(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result:
+        found = self._exact(x1, x2)
+        if traced(found):
+            return Result({name: getattr(found, name).astype(self.dtype) for name in self.asked}, found.error, found.method)
+        with jax.enable_x64(True):
+            kernels = {name: jnp.asarray(getattr(found, name), self.dtype) for name in self.asked}
+            rounding = jnp.finfo(self.dtype).eps / 2 * max((jnp.abs(k).max(initial=0.0) for k in kernels.values()))
+            return Result(kernels, jnp.maximum(found.error, rounding), found.method)
+
+
+def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
+    """The kernels of a network as a function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)}, made once and called many times.
+
+    Where the kernels depend on each pair of points through their norms and their angle alone (`kernels.pairs`), many pairs are evaluated by tables,
+    which are made for the first data and kept; elsewhere, for few pairs, and where no table holds its error bound, by the rules themselves.
+    `measured(x1, x2)` says which, with the error. With x2 = None the tile is K(x1, x1), symmetric to the last bit.
 
     Args:
-        get: "nngp", "ntk", or both.
-        dtype: of the result, "float64" or "float32".
+        get: "nngp", "ntk", or both; nothing else is computed where there is a table.
+        dtype: of the result; tables are made in float64 for both.
 
     Raises:
-        InvalidProgram: an unknown output, or data that do not fit the network's inputs.
+        InvalidProgram: an unknown output or dtype, or data that do not fit the network's inputs.
         OutsideTheory: a network without a kernel, or a kernel that is infinite.
     """
-    asked = wanted(get)
-    evaluate = compiled(network, strategy=strategy)
-
-    def kernels(x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
-        found = evaluate(x1, x2)
-        with jax.enable_x64(dtype == "float64"):
-            return {name: jnp.asarray(getattr(found, name), dtype) for name in asked}
-
-    return kernels
+    return Tile(network, get, dtype, strategy)
 
 
 def wanted(get: Iterable[Output]) -> tuple[Output, ...]:
@@ -50,5 +108,5 @@ def wanted(get: Iterable[Output]) -> tuple[Output, ...]:
     names = {get} if isinstance(get, str) else set(get)
     unknown = sorted(names - set(OUTPUTS))
     if unknown or not names:
-        raise InvalidProgram(f"[kernel] there is no kernel {unknown or 'asked for'}. Ask for {' and '.join(OUTPUTS)}.")
+        raise InvalidProgram(f"[kernel] there is no kernel {', '.join(unknown) or 'asked for'}. Ask for {' and '.join(OUTPUTS)}.")
     return tuple(name for name in OUTPUTS if name in names)

@@ -1,0 +1,184 @@
+"""Tabulated kernels: K(xi, xi') = (q q')^(m/2) sum_{abk} C_abk phi_a(s) phi_b(s') T_k(t(theta)), with s = log q and theta the angle of a pair.
+
+For a kernel that is homogeneous in its inputs, and for inputs of equal norm, phi has one member: K is a series in the angle, whatever the depth of the
+network. Elsewhere the functions phi_a are few, since kernels vary little with the norms: they are the left singular vectors of the interpolant (a
+Tucker decomposition; De Lathauwer, De Moor & Vandewalle 2000). Every table is checked against the exact kernel at random points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import ceil, floor, log, pi
+
+import numpy as np
+
+from tensorprog.kernels.chebyshev import ANGLES, Angle, coefficients, length, points, vandermonde
+from tensorprog.kernels.pairs import Pairs
+
+TERMS = (32, 64)  # points in the angle that are tried
+SIZES = (8, 16, 24)  # points in log q that are tried
+STEP = log(2.0) / 2  # a domain in log q is widened to multiples of it, so that tables serve later data
+WIDEST = 12.0  # in log q; beyond, polynomials are no way
+
+
+@dataclass(frozen=True)
+class Domain:
+    """lower <= log q <= upper; `degree` is m, where the kernel is homogeneous (the domain is then a point)."""
+
+    lower: float
+    upper: float
+    degree: float | None = None
+
+    @property
+    def point(self) -> bool:
+        return self.lower == self.upper
+
+    def at(self, s: np.ndarray) -> np.ndarray:
+        """log q brought to [-1, 1]."""
+        return np.zeros_like(s) if self.point else (2 * s - self.lower - self.upper) / (self.upper - self.lower)
+
+    def s(self, x: np.ndarray) -> np.ndarray:
+        return (self.lower + self.upper + x * (self.upper - self.lower)) / 2
+
+
+@dataclass(frozen=True)
+class Table:
+    """Coefficients of one network on one domain, in float64.
+
+    Attributes:
+        basis: (n, r), the Chebyshev coefficients of phi_0 .. phi_{r-1} in log q.
+        core: (outputs, r, r, terms).
+        diagonal: (outputs, n'), the series of K(xi, xi) in log q.
+        error: the largest |K - table| / sqrt(K(xi, xi) K(xi', xi')) of every output at random points, with the error of the exact kernel there.
+        method: how the tabulated numbers were found.
+    """
+
+    outputs: tuple[str, ...]
+    domain: Domain
+    angle: Angle
+    basis: np.ndarray = field(repr=False)
+    core: np.ndarray = field(repr=False)
+    diagonal: np.ndarray = field(repr=False)
+    error: np.ndarray
+    method: str
+
+    def phi(self, q: np.ndarray) -> np.ndarray:
+        """phi_a(log q) q^(m/2), (N, r)."""
+        return self._powers(q, 0.5)[:, None] * (self._chebyshev(q, len(self.basis)) @ self.basis)
+
+    def own(self, q: np.ndarray) -> np.ndarray:
+        """K(xi, xi), (outputs, N)."""
+        return self._powers(q, 1.0) * (self.diagonal @ self._chebyshev(q, self.diagonal.shape[1]).T)
+
+    def values(self, q1: np.ndarray, q2: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """K at pairs, (outputs, P), in float64: the definition, for checks."""
+        chebyshev = vandermonde(self.angle.t(theta), self.core.shape[-1])
+        return np.einsum("oabk,pa,pb,pk->op", self.core, self.phi(q1), self.phi(q2), chebyshev, optimize=True)
+
+    def _chebyshev(self, q: np.ndarray, n: int) -> np.ndarray:
+        return np.ones((len(q), 1)) if n == 1 else vandermonde(self.domain.at(np.log(q)), n)
+
+    def _powers(self, q: np.ndarray, half: float) -> np.ndarray:
+        return q ** (half * self.domain.degree) if self.domain.degree else np.ones_like(q)
+
+
+def domain_of(q: np.ndarray, degree: float | None) -> Domain | None:
+    """The domain that serves these q = <x, x>/d; None where no table can: zeros or norms of very different size under a kernel that is not homogeneous."""
+    if not len(q):
+        return None
+    if degree is not None:
+        return Domain(0.0, 0.0, degree) if degree > 0 or (q > 0).all() else None
+    if not (q > 0).all():
+        return None
+    lower, upper = float(np.log(q.min())), float(np.log(q.max()))
+    if upper - lower < 1e-14:
+        return Domain(lower, lower)
+    wide = Domain(STEP * floor(lower / STEP), STEP * ceil(upper / STEP))
+    return wide if wide.upper - wide.lower <= WIDEST else None
+
+
+def tabulate(pairs: Pairs, domain: Domain, tolerance: float) -> Table | None:
+    """A table whose error is at most `tolerance`, up to a small factor, or None where no trial reaches it.
+
+    Series that start at angle 0 are tried first. A kernel with biases varies near equal directions as a cone does, sqrt(theta^2 + b (s - s')^2): then the
+    series starts at a positive angle, and the few pairs below it are left to the exact kernel.
+    """
+    for angle, terms in _angles(pairs, domain, tolerance / 4):
+        table = _at_angle(pairs, domain, angle, terms, tolerance)
+        if table is not None:
+            return table
+    return None
+
+
+def _at_angle(pairs: Pairs, domain: Domain, angle: Angle, terms: int, tolerance: float) -> Table | None:
+    for size in (1,) if domain.point else SIZES:
+        s = domain.s(points(size))
+        found = pairs.grid(np.exp(s), angle.theta(points(terms)))
+        c = coefficients(coefficients(coefficients(_unit(found.kernels), 1), 2), 3)
+        if size > 1 and length(c, 1, tolerance / 4) >= size:
+            continue
+        own = coefficients(pairs.own(np.exp(s)).kernels, 1)
+        if not (np.isfinite(c).all() and np.isfinite(own).all()):
+            return None
+        basis, core = _compressed(c * _size(found.kernels), tolerance)
+        table = Table(pairs.outputs, domain, angle, basis, core, own, np.zeros(len(own)), " and ".join(sorted(found.methods)))
+        return _checked(table, pairs, found.exact, tolerance)
+    return None
+
+
+def _size(values: np.ndarray) -> np.ndarray:
+    """The size of every output, (outputs, 1, 1, 1)."""
+    size = np.abs(values).max((1, 2, 3), keepdims=True)
+    return np.where(size > 0, size, 1.0)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / _size(values)
+
+
+def _angles(pairs: Pairs, domain: Domain, tolerance: float) -> list[tuple[Angle, int]]:
+    """For every start of the series the variable in which the kernel between the ends of the domain needs fewest terms, and their number."""
+    s = np.unique([domain.lower, domain.upper])
+    open_angles = [a for a in ANGLES if a.start == 0 or len(s) > 1]
+    best: dict[float, tuple[int, Angle]] = {}
+    for n in TERMS:
+        angles = [a for a in open_angles if a.start not in best]
+        if not angles:
+            break
+        theta = np.stack([a.theta(points(n)) for a in angles])
+        values = _unit(pairs.grid(np.exp(s), theta.ravel()).kernels).reshape(len(pairs.outputs), len(s), len(s), len(angles), n)
+        if not np.isfinite(values).all():
+            break
+        for k, a in enumerate(angles):
+            terms = length(coefficients(values[:, :, :, k], 3), 3, tolerance)
+            if terms <= 0.9 * n:
+                best[a.start] = min(best.get(a.start, (terms, a)), (terms, a), key=lambda found: found[0])
+    return [(angle, terms + 2) for _, (terms, angle) in sorted(best.items())]
+
+
+def _compressed(c: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Few functions of the norms that serve all outputs and both sides, by singular values; then no more angular terms than needed."""
+    unfolded = np.moveaxis(_unit(c), 1, 0).reshape(c.shape[1], -1)
+    left, singular, _ = np.linalg.svd(unfolded, full_matrices=False)
+    rank = max(1, int((np.cumsum(singular[::-1])[::-1] > tolerance / 4).sum()))
+    basis = left[:, :rank]
+    core = np.einsum("oijk,ia,jb->oabk", c, basis, basis, optimize=True)
+    return basis, core[..., : length(_unit(core), 3, tolerance / 16)]
+
+
+def _checked(table: Table, pairs: Pairs, exact: bool, tolerance: float) -> Table | None:
+    """The table with its error at random norms and angles, some of them near the ends; None where it is too large."""
+    rng = np.random.default_rng(0)
+    q = np.exp(table.domain.s(rng.uniform(-1, 1, 1 if table.domain.point else 8)))
+    start, small = table.angle.start, 10.0 ** rng.uniform(-3, 0, 8)
+    theta = np.concatenate([rng.uniform(start, pi, 16), start + small, pi - small])
+    truth = pairs.grid(q, theta).kernels
+    coarse = truth if exact else pairs.coarser().grid(q, theta).kernels
+    own = pairs.own(q).kernels
+    size = np.sqrt(np.abs(own[:, :, None] * own[:, None, :]))[..., None]
+    i, j, k = (a.ravel() for a in np.meshgrid(np.arange(len(q)), np.arange(len(q)), np.arange(len(theta)), indexing="ij"))
+    found = table.values(q[i], q[j], theta[k]).reshape(truth.shape)
+    # Twice the largest difference, since random points may miss the worst one.
+    error = ((2 * np.abs(truth - found) + np.abs(truth - coarse)) / size).max((1, 2, 3)) + 4 * np.finfo(float).eps
+    alone = np.abs(table.own(q) - own).max(1) / np.abs(own).max(1)
+    return replace(table, error=error + alone) if (error + alone <= 8 * tolerance).all() else None

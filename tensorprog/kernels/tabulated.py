@@ -1,0 +1,142 @@
+"""Kernels by tables: the points are brought to unit vectors and norms, tables found or made, and blocks of pairs evaluated side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tensorprog.kernels.evaluate import Series, Side, block
+from tensorprog.kernels.pairs import Pairs
+from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
+
+WIDE, NARROW = 256, 192  # points on each side of a block, for a series of one and of several functions of the norms: what stays in cache
+TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
+
+
+class Found(NamedTuple):
+    """Kernels (N1, N2) by output, the largest absolute error of any entry, and the method."""
+
+    kernels: Mapping[str, np.ndarray]
+    error: float
+    method: str
+
+
+class Points(NamedTuple):
+    """q = <x, x>/d (N,), unit vectors (N, d)."""
+
+    q: np.ndarray
+    unit: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """The kernels of one network by tables, which are kept: one for each domain and tolerance.
+
+    `degree` is the degree of homogeneity of the network in its input, None if it has none.
+    """
+
+    pairs: Pairs
+    degree: float | None
+    tables: dict[tuple[Domain, float], Table | None] = field(default_factory=dict, repr=False)
+
+    def __call__(self, x1: np.ndarray, x2: np.ndarray | None, dtype: str) -> Found | None:
+        """K(x1, x2), or None where no table serves these points."""
+        left = points(x1)
+        right = left if x2 is None else points(x2)
+        table = self.table(np.concatenate([left.q, right.q]), TOLERANCE[dtype])
+        if table is None:
+            return None
+        out = np.empty((len(table.outputs), len(left.q), len(right.q)), dtype)
+        self._fill(out, table, left, right, symmetric=x2 is None)
+        if x2 is None:
+            np.einsum("oii->oi", out)[:] = table.own(left.q)
+        sizes = [np.sqrt(np.abs(table.own(p.q)).max(1)) for p in (left, right)]
+        error = (table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[1]
+        return Found(dict(zip(table.outputs, out, strict=True)), float(error.max()), f"{table.method}, tabulated in {_shape(table)} terms")
+
+    def _fill(self, out: np.ndarray, table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
+        """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
+        size = WIDE if len(table.basis) == 1 else NARROW
+        rows, columns = (_blocks(p, table, size) for p in (left, right))
+        series = Series(*map(jnp.asarray, (table.core, table.angle.b, table.angle.start)))
+
+        def one(place: tuple[int, int]) -> None:
+            i, j = place
+            here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
+            with jax.enable_x64(True):
+                kernels, before = block(rows[i], columns[j], series, out.dtype.name)
+            part = out[:, *here]
+            part[:] = np.asarray(kernels)[:, : part.shape[1], : part.shape[2]]
+            if before:
+                self._near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
+            if symmetric and i < j:
+                out[:, *mirror] = part.swapaxes(1, 2)
+            elif symmetric:
+                part[:] = np.triu(part) + np.triu(part, 1).swapaxes(1, 2)
+
+        _in_threads(one, [(i, j) for i in rows for j in columns if not symmetric or i <= j])
+
+    def table(self, q: np.ndarray, tolerance: float) -> Table | None:
+        domain = domain_of(q, self.degree)
+        if domain is None:
+            return None
+        if (domain, tolerance) not in self.tables:
+            self.tables[domain, tolerance] = tabulate(self.pairs, domain, tolerance)
+        return self.tables[domain, tolerance]
+
+    def _near(self, part: np.ndarray, table: Table, left: Points, right: Points, *, upper: bool) -> None:
+        """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel."""
+        cos = left.unit @ right.unit.T
+        near = cos > np.cos(table.angle.start) - 1e-6
+        i, j = np.nonzero(np.triu(near, 1) if upper else near)
+        if not len(i):
+            return
+        chord = np.linalg.norm(left.unit[i] - right.unit[j], axis=-1)
+        q1, q2 = left.q[i], right.q[j]
+        same = (left.unit[i] == right.unit[j]).all(1) & (q1 == q2)
+        part[:, i, j] = self.pairs.each(q1, q2, np.sqrt(q1 * q2) * (1 - chord**2 / 2), same).kernels
+
+
+def points(x: np.ndarray) -> Points:
+    """Norms and directions, scaled first, so that no square over- or underflows; the direction of zero is zero."""
+    x = np.asarray(x, np.float64)
+    size = np.abs(x).max(axis=1, initial=0.0)
+    scaled = x / np.where(size > 0, size, 1.0)[:, None]
+    norm = np.linalg.norm(scaled, axis=1)
+    return Points((size * norm / x.shape[1] ** 0.5) ** 2, scaled / np.where(norm > 0, norm, 1.0)[:, None])
+
+
+def _sliced(p: Points, at: int, size: int) -> Points:
+    return Points(p.q[at : at + size], p.unit[at : at + size])
+
+
+def _blocks(p: Points, table: Table, size: int) -> dict[int, Side]:
+    """Blocks of equal shape, the last one filled up with its last point, by their first rows."""
+    n, phi = len(p.q), table.phi(p.q)
+    length = min(size, 1 << (n - 1).bit_length())
+    out: dict[int, Side] = {}
+    for at in range(0, n, size):
+        short = (0, length - len(p.q[at : at + size]))
+        out[at] = Side(*(jnp.asarray(np.pad(a[at : at + size], (short, (0, 0)), mode="edge")) for a in (p.unit, phi)))
+    return out
+
+
+def _in_threads(one: Callable[[tuple[int, int]], None], work: list[tuple[int, int]]) -> None:
+    if len(work) < 4:
+        for place in work:
+            one(place)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(one, work):
+            pass
+
+
+def _shape(table: Table) -> str:
+    return " x ".join(map(str, ([] if table.core.shape[1] == 1 else [table.core.shape[1]] * 2) + [table.core.shape[3]]))
