@@ -1,68 +1,151 @@
-"""`make bench`: how long the main computations take, first call (with compilation) and second call."""
+"""`make bench`: both libraries in turn in one run, medians and their ratio, as a table, Markdown and JSON.
 
-from collections.abc import Callable, Iterator
-from time import perf_counter
+python -m benchmarks                        every workload
+python -m benchmarks relu-3-1000 conv-1d    some of them
+python -m benchmarks --list
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import tensorprog as tp
-from architectures import ZOO
-from tensorprog.cli import data
-from tensorprog.kernels.limit import compiled
+from benchmarks.environment import PLACE, peer
+from benchmarks.workloads import WORKLOADS, Workload, as_json
 
-NETWORKS: list[tuple[str, dict[str, Any]]] = [
-    ("mlp", {"depth": 3}),
-    ("mlp", {"nonlinearity": "tanh"}),
-    ("resnet", {"depth": 3}),
-    ("rnn", {}),
-    ("transformer", {"token": 4}),
-]
-POINTS = (16, 64)
+HERE = Path(__file__).parent
+UNSEEN = ("XLA_FLAGS", "OMP_NUM_THREADS", "PYTHONPATH")  # both programs run as a user would run them
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = perf_counter()
-    jax.block_until_ready(jax.tree.leaves(work()))
-    return perf_counter() - start
+class Side:
+    """One of the two programs, as a process that answers in lines of JSON."""
+
+    def __init__(self, python: Path, script: str, log: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in UNSEEN}
+        self._log = log.open("w")
+        self._process = subprocess.Popen(
+            [python, HERE / script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=HERE.parent,
+            env=environment | ({"PYTHONPATH": str(HERE.parent)} if script == "ours.py" else {}),
+        )  # fmt: skip
+        self.versions = self._answer()
+
+    def ask(self, **order: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process ended; see {self._log.name}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
 
 
-def kernels(network: tp.Network, points: int) -> Callable[[], Any]:
-    x = data.arrange(data.digits(), network.program).x[:points]
-    evaluate = compiled(network)
+def compare(workload: Workload, sides: dict[str, Side], runs: int | None) -> dict[str, Any]:
+    """First call, and medians of runs that alternate between the two programs; a program that fails says why."""
+    row: dict[str, Any] = {"title": workload.title, "bar": workload.bar}
+    alive: list[str] = []
+    for name, side in sides.items():
+        built = side.ask(do="build", workload=as_json(workload))
+        row[name] = {"first": built.get("seconds"), "error": built.get("error"), "seconds": []}
+        alive += [] if "error" in built else [name]
+    for _ in range(runs or workload.runs):
+        for name in alive:
+            row[name]["seconds"].append(sides[name].ask(do="run")["seconds"])
+    for name in alive:
+        row[name]["median"] = median(row[name]["seconds"])
+    if len(alive) == 2:
+        row["ratio"] = row["peer"]["median"] / row["ours"]["median"]
+    return row
 
-    def work() -> Any:
-        k = evaluate(x)
-        return k.nngp, k.ntk
 
-    return work
+def shown(rows: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells of the table: workload, first call and median of each program, ratio, bar."""
+
+    def seconds(row: dict[str, Any], name: str, what: str) -> str:
+        value = row.get(name, {}).get(what)
+        return "" if value is None else f"{value:.4f}" if what == "median" else f"{value:.1f}"
+
+    out: list[tuple[str, ...]] = []
+    for row in rows.values():
+        cells = (seconds(row, name, what) for what in ("first", "median") for name in ("ours", "peer"))
+        ratio = f"{row['ratio']:.1f}" if "ratio" in row else next((f"{n} failed" for n in ("ours", "peer") if row.get(n, {}).get("error")), "")
+        out.append((row["title"], *cells, ratio, f"{row['bar']:g}"))
+    return out
 
 
-def jobs() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The name and the work of every benchmark; a network is built anew each time where building is what is timed."""
-    for name, options in NETWORKS:
-        title = " ".join([name, *map(str, options.values())])
-        yield f"{title}: build and check", lambda a=ZOO[name], o=options: str(tp.check(a(**o)))
-        network = ZOO[name](**options)
-        yield f"{title}: draw, forward and backward", lambda n=network: tp.draw(n, backward=True).svg
-        for points in POINTS:
-            yield f"{title}: limiting kernels, {points} x {points}", kernels(network, points)
-    net, x = ZOO["mlp"](depth=3), data.digits().x[:16]
-    for width in (256, 1024):
-        params = tp.sample(net, jax.random.key(0), width, x.shape[1])
-        yield f"mlp: empirical kernels, 16 x 16, width {width}", lambda p=params, n=width: tp.empirical_kernels(net, p, n, x).ntk
-    k = np.asarray(tp.kernels(net, data.digits().x[:200]).ntk)
-    yield "gradient flow, 200 points, 50 times", lambda: tp.gradient_flow(k, np.ones(len(k)), np.linspace(0.0, 1.0, 50)).train
+HEAD = ("workload", "first, ours, s", "first, peer, s", "again, ours, s", "again, peer, s", "times as fast", "bar")
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def save(record: dict[str, Any], place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "bench.json").write_text(json.dumps(record, indent=1))
+    lines = [
+        "| " + " | ".join(HEAD) + " |",
+        "| " + " | ".join("---" for _ in HEAD) + " |",
+        *("| " + " | ".join(row) + " |" for row in shown(record["rows"])),
+    ]
+    facts = ", ".join(f"{key} {value}" for key, value in (record["machine"] | record["versions"]).items())
+    (place / "bench.md").write_text("\n".join([*lines, "", facts, ""]))
 
 
 def main() -> None:
-    table = Table("benchmark", "first, s", "again, s", title="tensorprog")
-    for name, work in jobs():
-        table.add_row(name, *(f"{seconds(work):.3f}" for _ in range(2)))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Both libraries in turn, medians and ratios.")
+    parser.add_argument("names", nargs="*", metavar="workload", help="all unless given; see --list")
+    parser.add_argument("--list", action="store_true", help="the workloads")
+    parser.add_argument("--runs", type=int, help="timed runs of each program")
+    parser.add_argument("--peer", type=Path, default=PLACE, help="where the peer's environment is, or is made")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for bench.json and bench.md")
+    options = parser.parse_args()
+    unknown = sorted({*options.names} - {*WORKLOADS})
+    if options.list or unknown:
+        print(*(f"unknown workload: {name}" for name in unknown), *(f"{name:24} {w.title}" for name, w in WORKLOADS.items()), sep="\n")
+        sys.exit(2 if unknown else 0)
+    options.out.mkdir(parents=True, exist_ok=True)
+    other = peer(options.peer)
+    programs = {"ours": (Path(sys.executable), "ours.py")} | ({"peer": (other, "peer.py")} if other else {})
+    sides = {name: Side(python, script, options.out / f"{name}.log") for name, (python, script) in programs.items()}
+    versions = {f"{name} {package}": v for name, side in sides.items() for package, v in side.versions.items()}
+    record: dict[str, Any] = {"machine": machine(), "versions": versions, "rows": {}}
+    for name in options.names or WORKLOADS:
+        taking_part = {"ours": sides["ours"]} if WORKLOADS[name].alone else sides
+        record["rows"][name] = compare(WORKLOADS[name], taking_part, options.runs)
+        print(*shown({name: record["rows"][name]})[0], sep="  ", file=sys.stderr)
+        save(record, options.out)
+    table = Table(*HEAD)
+    for row in shown(record["rows"]):
+        table.add_row(*row)
     Console().print(table)
+    for side in sides.values():
+        side.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Chebyshev series on [-1, 1] (Trefethen 2013, Approximation Theory and Approximation Practice, ch. 3-8), and the variable in which kernels are short ones."""
+"""Chebyshev series on [-1, 1], and the variable in which kernels are short ones (Trefethen 2013, Approximation Theory and Approximation Practice)."""
 
 from __future__ import annotations
 

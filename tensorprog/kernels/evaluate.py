@@ -41,7 +41,8 @@ def block(left: Side, right: Side, series: Series, dtype: str) -> tuple[Array, A
 def angles(u: Array, v: Array, dtype: str) -> Array:
     """The angles between unit vectors (A, d) and (B, d), also near 0 and pi, where arccos loses half of the digits: 2 asin |u -+ v| / 2.
 
-    Cosines are found in float64, which leaves 1e-8 of the angle: enough for float32. For float64 the chord of a close pair is formed from its vectors.
+    Cosines are found in float64, which leaves 1e-8 of the angle, enough for float32. For float64 the chord of a close pair is formed from its
+    vectors.
     """
     cos = u @ v.T
     square = jnp.maximum((1 - jnp.abs(cos)) / 2, 0.0)

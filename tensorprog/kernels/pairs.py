@@ -19,8 +19,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import EXACT, methods_of
 from tensorprog.kernels.exact import Symbolic
 
-
-LIST = 4096  # pairs that are asked for together
+LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere
 
 
 class Values(NamedTuple):
@@ -59,9 +58,11 @@ class Pairs:
 
     @cached_property
     def closed(self) -> bool:
-        """Whether all expectations have closed forms: a pair then costs the same alone. Else what reads one norm only is shared by the pairs of a row."""
-        one = np.ones(1)
-        return self.each(one, one, 0.5 * one, one < 0).exact
+        """Whether all expectations have closed forms: a pair then costs the same alone. Else what reads one norm only is shared in a grid."""
+        methods: set[str] = set()
+        one = jax.ShapeDtypeStruct((1, 1), jnp.float64)
+        jax.eval_shape(lambda q, c: self._kernels(q, q, c, c < 0, methods), one, one)
+        return methods <= EXACT
 
     def _outer(self, q: np.ndarray, theta: np.ndarray) -> Values:
         methods: set[str] = set()
@@ -71,13 +72,14 @@ class Pairs:
         return Values(np.asarray(kernels), frozenset(methods))
 
     def each(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:
-        """K of the pairs of a list, (outputs, P): in parts of one size, so that each rule is compiled once."""
+        """K of the pairs of a list, (outputs, P), in parts of one size, so that each rule is compiled once."""
         methods: set[str] = set()
         parts: list[np.ndarray] = []
-        for at in range(0, len(c), LIST):
-            short = max(0, at + LIST - len(c))
-            part = [jnp.asarray(np.pad(a[at : at + LIST], (0, short), mode="edge"))[:, None] for a in (q1, q2, c, same)]
-            parts.append(np.asarray(self._kernels(*part, methods))[:, : LIST - short, 0])
+        size = LIST if self.closed else SHORT_LIST
+        for at in range(0, len(c), size):
+            short = max(0, at + size - len(c))
+            a, b, cross, equal = (jnp.asarray(np.pad(v[at : at + size], (0, short), mode="edge"))[:, None] for v in (q1, q2, c, same))
+            parts.append(np.asarray(self._kernels(a, b, cross, equal, methods))[:, : size - short, 0])
         return Values(np.concatenate(parts, 1) if parts else np.zeros((len(self.outputs), 0)), frozenset(methods))
 
     def own(self, q: np.ndarray) -> Values:

@@ -1,8 +1,8 @@
 """Tabulated kernels: K(xi, xi') = (q q')^(m/2) sum_{abk} C_abk phi_a(s) phi_b(s') T_k(t(theta)), with s = log q and theta the angle of a pair.
 
-For a kernel that is homogeneous in its inputs, and for inputs of equal norm, phi has one member: K is a series in the angle, whatever the depth of the
-network. Elsewhere the functions phi_a are few, since kernels vary little with the norms: they are the left singular vectors of the interpolant (a
-Tucker decomposition; De Lathauwer, De Moor & Vandewalle 2000). Every table is checked against the exact kernel at random points.
+For a kernel that is homogeneous in its inputs, and for inputs of equal norm, phi has one member: K is a series in the angle, whatever the depth of
+the network. Elsewhere the functions phi_a are few, since kernels vary little with the norms: they are the left singular vectors of the interpolant
+(a Tucker decomposition; De Lathauwer, De Moor & Vandewalle 2000). Every table is checked against the exact kernel at random points.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Table:
 
 
 def domain_of(q: np.ndarray, degree: float | None) -> Domain | None:
-    """The domain that serves these q = <x, x>/d; None where no table can: zeros or norms of very different size under a kernel that is not homogeneous."""
+    """The domain that serves these q = <x, x>/d; None where no table can: a kernel that is not homogeneous, and zeros or very different norms."""
     if not len(q):
         return None
     if degree is not None:
@@ -100,8 +100,8 @@ def domain_of(q: np.ndarray, degree: float | None) -> Domain | None:
 def tabulate(pairs: Pairs, domain: Domain, tolerance: float) -> Table | None:
     """A table whose error is at most `tolerance`, up to a small factor, or None where no trial reaches it.
 
-    Series that start at angle 0 are tried first. A kernel with biases varies near equal directions as a cone does, sqrt(theta^2 + b (s - s')^2): then the
-    series starts at a positive angle, and the few pairs below it are left to the exact kernel.
+    Series that start at angle 0 are tried first. A kernel with biases varies near equal directions as a cone does, sqrt(theta^2 + b (s - s')^2):
+    then the series starts at a positive angle, and the few pairs below it are left to the exact kernel.
     """
     for angle, terms in _angles(pairs, domain, tolerance / 4):
         table = _at_angle(pairs, domain, angle, terms, tolerance)

@@ -81,12 +81,12 @@ class Tile:
             return Result({name: getattr(found, name).astype(self.dtype) for name in self.asked}, found.error, found.method)
         with jax.enable_x64(True):
             kernels = {name: jnp.asarray(getattr(found, name), self.dtype) for name in self.asked}
-            rounding = jnp.finfo(self.dtype).eps / 2 * max((jnp.abs(k).max(initial=0.0) for k in kernels.values()))
+            rounding = jnp.finfo(self.dtype).eps / 2 * max(jnp.abs(k).max(initial=0.0) for k in kernels.values())
             return Result(kernels, jnp.maximum(found.error, rounding), found.method)
 
 
 def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
-    """The kernels of a network as a function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)}, made once and called many times.
+    """The kernels of a network as a function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)}, to be called many times.
 
     Where the kernels depend on each pair of points through their norms and their angle alone (`kernels.pairs`), many pairs are evaluated by tables,
     which are made for the first data and kept; elsewhere, for few pairs, and where no table holds its error bound, by the rules themselves.

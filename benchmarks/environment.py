@@ -1,0 +1,24 @@
+"""The peer's environment: neural-tangents with the newest set of packages with which all of it works, beside ours, never in it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = ("neural-tangents==0.6.5", "jax==0.4.25", "jaxlib==0.4.25", "tf2jax==0.3.6", "numpy==1.26.4", "scipy==1.13.1")
+PLACE = Path(__file__).parent / ".peer"
+
+
+def peer(place: Path = PLACE) -> Path | None:
+    """The Python of the peer's environment, made if need be; None where it cannot be (the reason is printed)."""
+    python, ready = place / "bin" / "python", place / ".ready"
+    if ready.exists():
+        return python
+    uv = Path(sys.executable).with_name("uv")
+    try:
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "3.11", place], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *PACKAGES], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"The peer cannot be installed ({error}). Only our own times follow.", file=sys.stderr)
+        return None
+    ready.touch()
+    return python
