@@ -36,10 +36,6 @@ class Tasks:
     x_test: Floats
     y_test: np.ndarray
 
-    @property
-    def classes(self) -> int:
-        return int(max(self.y.max(), self.y_test.max())) + 1
-
 
 class Accuracies(NamedTuple):
     """a_{t,j} on test points, (T, T), and the accuracy on the training points of task t right after it, (T,)."""
@@ -82,7 +78,7 @@ def mixture(d: int, classes: int, points: int, test: int, spread: float, seed: i
 
 
 def learner(
-    network: Network, n: int, *, epochs: int, batch: int = 32, rate: float = 0.5, dtype: DTypeLike = "float32"
+    network: Network, n: int, classes: int, *, epochs: int, batch: int = 32, rate: float = 0.5, dtype: DTypeLike = "float32"
 ) -> Callable[[Tasks, Array], Accuracies]:
     """Training a network of width n on all tasks in turn, as a function of tasks and key that is compiled once.
 
@@ -92,15 +88,17 @@ def learner(
         rate: of the SGD, in units of one over the mean of the NTK's diagonal at initialization.
 
     Raises:
-        InvalidProgram: an output with positions, or a batch that is larger than a task.
+        InvalidProgram: an output with positions, labels beyond the classes, or a batch that is larger than a task.
     """
     if network.output_axes:
         raise InvalidProgram(f"[continual] {network.name} has outputs along {network.output_axes}. Sum the output over its axes.")
+    learn = jax.jit(partial(_learn, replace(network, outputs=classes), n, epochs, batch, rate, jnp.dtype(dtype)))
 
     @double
     def call(tasks: Tasks, key: Array) -> Accuracies:
-        wide = replace(network, outputs=tasks.classes)
-        learn = jax.jit(partial(_learn, wide, n, epochs, batch, rate, jnp.dtype(dtype)))
+        labels = np.concatenate([tasks.y.ravel(), tasks.y_test.ravel()])
+        if labels.min() < 0 or labels.max() >= classes:
+            raise InvalidProgram(f"[continual] labels run from {labels.min()} to {labels.max()}, but there are {classes} classes.")
         seen, tested = learn(key, jnp.asarray(tasks.x, dtype), jnp.asarray(tasks.y), jnp.asarray(tasks.x_test, dtype), jnp.asarray(tasks.y_test))
         return Accuracies(np.asarray(tested, dtype=float), np.asarray(seen, dtype=float))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -58,6 +59,11 @@ def spread(values: Floats, resamples: int = 500) -> Spread:
     return Spread(float(values.mean()), float(values.var(ddof=1) / values.mean() ** 2), float(low), float(high))
 
 
+def initial_ntk(network: Network, x: Inputs) -> Array:
+    """The limiting NTK at initialization. In muP (kind "moment") it is that of the NTK parametrization: f is smaller by n^{1/2}, the rate larger by n."""
+    return kernels(replace(network, kind="ntk"), points_of(network, x)).ntk
+
+
 def horizon(kernel: ArrayLike, y: ArrayLike, level: float) -> tuple[float, int]:
     """Half of the largest stable rate, and the steps after which kernel gradient flow from 0 has brought the squared loss down to `level`.
 
@@ -91,7 +97,7 @@ def drift(
     """
     data = points_of(network, x)
     dims = {name: a.shape[-1] for name, a in data.items()}
-    rate, steps = horizon(kernels(network, data).ntk, y, level)
+    rate, steps = horizon(initial_ntk(network, data), y, level)
 
     def one(n: int, k: Array) -> Array:
         params = sample(network, k, n, dims)

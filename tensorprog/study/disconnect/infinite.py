@@ -20,12 +20,11 @@ from jax.typing import ArrayLike, DTypeLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, sample
 from tensorprog.kernels.dynamics import gradient_descent
-from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import count, points_of
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
-from tensorprog.study.disconnect.fluctuation import horizon
+from tensorprog.study.disconnect.fluctuation import horizon, initial_ntk
 from tensorprog.study.fit import Floats
 from tensorprog.study.frame import Progress
 
@@ -70,7 +69,7 @@ def functions(
     if network.outputs > 1 or network.output_axes:
         raise InvalidProgram(f"[study] {network.name} has several outputs. Read out one number.")
     data, test, target = points_of(network, x), points_of(network, x_test), jnp.asarray(y)
-    k = kernels(network, {name: jnp.concatenate([a, test[name]]) for name, a in data.items()}).ntk
+    k = initial_ntk(network, {name: jnp.concatenate([a, test[name]]) for name, a in data.items()})
     points = count(data)
     rate, steps = horizon(k[:points, :points], target, level)
     dims = {name: a.shape[-1] for name, a in data.items()}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.language.listing import show
 from tensorprog.language.program import Network
 from tensorprog.study.frame import Found, Part, Setup, Study
 from tensorprog.study.networks import perceptron
@@ -21,15 +22,17 @@ from tensorprog.study.scaling.laws import ADAM, EMPIRICAL, INFINITE, NETWORK, PR
 BASIC = (NETWORK, INFINITE, EMPIRICAL)
 
 
-def network() -> Network:
-    """Two layers of ReLU with an output scale of 0.2, which lets features move."""
-    return perceptron(depth=1, sigma_v=0.2)
+EVEN = perceptron(depth=1, sigma_v=0.2)
+"""Two layers of ReLU with an output scale of 0.2, which lets features move. Without biases its odd part is linear: it learns even targets."""
+
+BIASED = perceptron(depth=1, sigma_v=0.2, sigma_b=1.0)
+"""The same with biases, for targets that have an odd part."""
 
 
 def parts(setup: Setup) -> Sequence[Part]:
     """The experiments: quick, full, or on a user's network and data."""
     if setup.network is not None:
-        return (_own(setup),)
+        return (_own(setup, setup.network),)
     return _quick() if setup.quick else _full()
 
 
@@ -54,13 +57,13 @@ def _full() -> Sequence[Part]:
         _law("xor30", "XOR of 2 among 30 coordinates", basic, of.drawn("xor", 30, basic), of.gap("2.2", "xor, d = 30", 0.1, 0.1)),
         _evolution(Course(), 2**16, total=3.0, late=0.15, moved=0.02),
         _law("quadratic", "negative control: x1 x2, d = 20", basic, of.drawn("quadratic", 20, basic), of.control(0.1)),
-        _law("cubic", "x1 x2 x3, d = 10", basic, of.drawn("cubic", 10, basic), of.none),
-        _law("staircase", "x1 + x1 x2 + x1 x2 x3, d = 15", basic, of.drawn("staircase", 15, basic), of.none),
+        _law("cubic", "x1 x2 x3, d = 10", basic, of.drawn("cubic", 10, basic), of.none, BIASED),
+        _law("staircase", "x1 + x1 x2 + x1 x2 x3, d = 15", basic, of.drawn("staircase", 15, basic), of.none, BIASED),
         _law("digits", "parity of scikit-learn's digits", small, of.parities(small), of.none),
     )
 
 
-def _own(setup: Setup) -> Part:
+def _own(setup: Setup, network: Network) -> Part:
     """The user's network on the user's data: half for training, a fifth for validation, the rest for test."""
     x, y = setup.x, setup.y
     if not isinstance(x, np.ndarray) or y is None or np.ndim(y) != 1:
@@ -70,14 +73,14 @@ def _own(setup: Setup) -> Part:
     if len(sizes) < 2:
         raise InvalidProgram(f"[scaling] {len(x)} points are too few for an exponent. Give at least 16: --points 512.")
     plan = Plan(sizes, 2 if setup.quick else 4, training=replace(ADAM, steps=500 if setup.quick else 3000))
-    return _law("own", "your network on your data", plan, of.shuffled(x, y, plan, len(x) // 5), of.none, setup.network, **setup.subject())
+    part = _law("own", f"{network.name} on data of your own", plan, of.shuffled(x, y, plan, len(x) // 5), of.none, network)
+    return replace(part, settings={**part.settings, **setup.subject()})
 
 
-def _law(
-    name: str, title: str, plan: Plan, split: Callable[[int], Any], checks: Callable[..., Any], own: Network | None = None, **subject: str
-) -> Part:
-    run = partial(of.law, network=own or network(), split=split, plan=plan, checks=checks)
-    return Part(name, title, run, {"plan": repr(plan), "what": title, **subject}, partial(_plot, title))
+def _law(name: str, title: str, plan: Plan, split: Callable[[int], Any], checks: Callable[..., Any], network: Network = EVEN) -> Part:
+    run = partial(of.law, network=network, split=split, plan=plan, checks=checks)
+    named = {} if network is EVEN else {"network": show(network)}
+    return Part(name, title, run, {"plan": repr(plan), "what": title, **named}, partial(_plot, title))
 
 
 def _plot(title: str, found: Found) -> Any:
@@ -85,8 +88,8 @@ def _plot(title: str, found: Found) -> Any:
 
 
 def _evolution(course: Course, stream: int, **wanted: float) -> Part:
-    run = partial(of.evolution, network=network(), target="staircase", d=15, course=course, stream=stream, **wanted)
-    settings = {"course": repr(course), "stream": stream, **wanted}
+    run = partial(of.evolution, network=BIASED, target="staircase", d=15, course=course, stream=stream, **wanted)
+    settings = {"network": show(BIASED), "course": repr(course), "stream": stream, **wanted}
     return Part("evolution", "the empirical NTK along training", run, settings, plots.evolution)
 
 

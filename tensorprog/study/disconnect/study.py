@@ -1,0 +1,192 @@
+"""The study of the disconnect: `tensorprog study disconnect` (Wenger, Dangel & Kristiadi 2023, arXiv 2310.00137)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tensorprog.errors import InvalidProgram
+from tensorprog.language.listing import show
+from tensorprog.language.program import Network
+from tensorprog.study.disconnect import parts as of
+from tensorprog.study.disconnect import plots
+from tensorprog.study.disconnect.bandit import Problem
+from tensorprog.study.disconnect.continual import mixture, rotated
+from tensorprog.study.fit import Floats
+from tensorprog.study.frame import Found, Part, Setup, Study
+from tensorprog.study.networks import perceptron
+
+
+def parts(setup: Setup) -> Sequence[Part]:
+    """The experiments: quick, full, or on a user's network and data."""
+    if setup.network is not None:
+        return _own(setup, setup.network)
+    return [
+        _fluctuation(setup.quick),
+        _drift(setup.quick),
+        _natural(setup.quick),
+        _bandits(setup.quick),
+        _continual(setup.quick),
+        _infinite(setup.quick),
+    ]
+
+
+def deep_relu(depths: Sequence[int]) -> dict[str, Network]:
+    """ReLU networks by depth."""
+    return {f"relu L = {depth}": perceptron(depth=depth) for depth in depths}
+
+
+def smooth(depths: Sequence[int]) -> dict[str, Network]:
+    """tanh networks by depth."""
+    return {f"tanh L = {depth}": perceptron(depth=depth, nonlinearity="tanh", sigma=1.0) for depth in depths}
+
+
+def gaussians(points: int, d: int, seed: int) -> tuple[Floats, Floats]:
+    """x ~ N(0, I_d) and targets ~ N(0, 1): no structure to be found."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((points, d)), rng.standard_normal(points)
+
+
+def wave(points: int) -> tuple[Floats, Floats, Floats]:
+    """sin(2.5 t) at a few t in [-1.5, 1.5]: x = (t, 1), y, and the x of a fine grid on [-2, 2]."""
+    t, grid = np.linspace(-1.5, 1.5, points), np.linspace(-2.0, 2.0, 81)
+    return np.stack([t, np.ones_like(t)], 1), np.sin(2.5 * t), np.stack([grid, np.ones_like(grid)], 1)
+
+
+def _fluctuation(quick: bool) -> Part:
+    x = np.random.default_rng(0).standard_normal((1, 5))
+    x *= np.sqrt(5) / np.linalg.norm(x)
+    settings = {
+        "subjects": deep_relu((1, 4) if quick else (1, 2, 4, 8)),
+        "widths": (32, 64) if quick else (16, 32, 64, 128),
+        "seeds": 1000 if quick else 2000,
+    }
+    return _part("fluctuation", "the kernel at initialization by depth / width", of.fluctuation, plots.fluctuation, x=x, judged=True, **settings)
+
+
+def _drift(quick: bool) -> Part:
+    x, y = gaussians(12, 10, 1)
+    settings = {"widths": (32, 64, 128), "seeds": 8} if quick else {"widths": (64, 128, 256, 512), "seeds": 16}
+    subjects = smooth((2,)) if quick else smooth((2,)) | deep_relu((2,))
+    return _part("drift", "the kernel in training", of.drifting, plots.drift, subjects=subjects, x=x, y=y, margin=0.3 if quick else 0.2, **settings)
+
+
+def _natural(quick: bool) -> Part:
+    x, y = gaussians(20, 10, 0)
+    settings = {"widths": (32, 128, 512), "seeds": 2} if quick else {"widths": (32, 128, 512, 2048), "seeds": 5}
+    subjects = smooth((1,)) | deep_relu((1,))
+    return _part(
+        "natural", "natural gradient descent and the stability of the Jacobian", of.natural, plots.natural, subjects=subjects, x=x, y=y, **settings
+    )
+
+
+def _bandits(quick: bool) -> Part:
+    rounds, seeds = (300, 2) if quick else (1000, 5)
+    run = partial(
+        of.bandits, network=perceptron(depth=1), problems=[of.contextual(rounds, 4, 6, s) for s in range(seeds)], width=32, judged=not quick
+    )
+    return Part("bandits", "exploration in a contextual bandit", run, {"rounds": rounds, "seeds": seeds}, plots.bandits)
+
+
+def _continual(quick: bool) -> Part:
+    tasks = rotated(*mixture(10, 5, 256, 1000, 1.5, 0), tasks=5, angle=0.8, seed=0)
+    epochs, seeds = ((5, 50, 200), 1) if quick else ((5, 50, 500), 3)
+    widths = (8, 32, 128) if quick else (8, 32, 128, 512)
+    run = partial(of.continual, network=perceptron(depth=2), tasks=tasks, widths=widths, epochs=epochs, seeds=seeds, rises=3.0 if quick else 5.0)
+    settings = {"widths": widths, "epochs": epochs, "seeds": seeds}
+    return Part("continual", "forgetting by width and epochs", run, settings, plots.continual)
+
+
+def _infinite(quick: bool) -> Part:
+    x, y, grid = wave(6)
+    settings = (
+        {"widths": (32, 128, 512), "seeds": 4, "margin": 0.25}
+        if quick
+        else {"widths": (32, 64, 128, 256, 512, 1024, 2048), "seeds": 8, "margin": 0.15}
+    )
+    network = perceptron(depth=1)
+    return _part(
+        "infinite",
+        "functions beside the infinite-width prediction",
+        of.infinite,
+        plots.infinite,
+        network=network,
+        x=x,
+        y=y,
+        x_test=grid,
+        level=0.01,
+        **settings,
+    )
+
+
+def _own(setup: Setup, network: Network) -> Sequence[Part]:
+    """The same experiments with the user's network on the user's data, in small; continual learning where the targets are labels."""
+    x, y = setup.x, setup.y
+    if not isinstance(x, np.ndarray) or y is None or np.ndim(y) != 1 or len(x) < 8:
+        raise InvalidProgram("[disconnect] this study reads one input array and one target a point, for 8 points or more: give targets (N,).")
+    few, name, half = min(len(x), 16), network.name, len(x) // 2
+    widths, seeds = ((32, 64, 128), 2) if setup.quick else ((64, 128, 256, 512), 4)
+    subjects, first = {name: network}, {"x": x[:few], "y": y[:few]}
+    common: dict[str, Any] = {"widths": widths, "seeds": seeds}
+    out = [
+        _part(
+            "fluctuation",
+            f"the kernel of {name} at initialization",
+            of.fluctuation,
+            plots.fluctuation,
+            subjects=subjects,
+            x=x[:1],
+            judged=False,
+            widths=widths,
+            seeds=200,
+        ),
+        _part("drift", f"the kernel of {name} in training", of.drifting, plots.drift, subjects=subjects, **first, margin=0.3, **common),
+        _part("natural", f"natural gradient descent of {name}", of.natural, plots.natural, subjects=subjects, **first, **common),
+        _part(
+            "infinite",
+            f"{name} beside the infinite-width prediction",
+            of.infinite,
+            plots.infinite,
+            network=network,
+            x=x[:half],
+            y=y[:half],
+            x_test=x[half:],
+            margin=0.25,
+            level=0.1,
+            **common,
+        ),
+    ]
+    if len(x) >= 64:
+        arms = 4
+        rounds = len(x) // arms
+        problems = [Problem(x[order], y[order].reshape(rounds, arms)) for order in _orders(len(x), rounds * arms, seeds)]
+        run = partial(of.bandits, network=network, problems=problems, width=32, judged=False)
+        out.append(Part("bandits", f"exploration by {name}: pull the point of the largest target", run, setup.subject(), plots.bandits))
+    return out
+
+
+def _orders(points: int, used: int, seeds: int) -> list[np.ndarray]:
+    return [np.random.default_rng(s).permutation(points)[:used] for s in range(seeds)]
+
+
+def _part(name: str, title: str, run: Callable[..., Found], plot: Callable[[Found], Any], **arguments: Any) -> Part:
+    """A part whose settings are the arguments of its function: networks by their text, arrays by their numbers."""
+
+    def plain(value: Any) -> Any:
+        match value:
+            case Network():
+                return show(value)
+            case np.ndarray():
+                return value.tolist()
+            case Mapping():
+                return {k: plain(v) for k, v in value.items()}
+            case _:
+                return value
+
+    return Part(name, title, partial(run, **arguments), {k: plain(v) for k, v in arguments.items()}, plot)
+
+
+STUDY = Study("disconnect", "Where practice leaves the kernel regime", parts)
