@@ -79,7 +79,10 @@ class Check:
     def wanted(self) -> str:
         if self.low == -np.inf:
             return f"≤ {self.high:.4g}"
-        return f"≥ {self.low:.4g}" if self.high == np.inf else f"{self.low:.4g} … {self.high:.4g}"
+        if self.high == np.inf:
+            return f"≥ {self.low:.4g}"
+        middle, slack = (self.low + self.high) / 2, (self.high - self.low) / 2
+        return f"{middle:.4g} ± {slack:.1g}" if slack < 1e-3 * abs(middle) else f"{self.low:.4g} … {self.high:.4g}"
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,12 @@ class Results:
     def __getitem__(self, part: str) -> Found:
         return next(d.found for d in self.done if d.part.name == part)
 
+    def plot(self, part: str) -> Figure:
+        """The picture of a part that has one."""
+        done = next(d for d in self.done if d.part.name == part)
+        assert done.part.plot is not None
+        return done.part.plot(done.found)
+
     @property
     def checks(self) -> tuple[Check, ...]:
         return tuple(c for d in self.done for c in d.found.checks)
@@ -189,7 +198,8 @@ class Results:
     def markdown(self) -> str:
         """All checks as a Markdown table, and below it where and how they were measured."""
         head = ["| check | what | measured | wanted | |", "|---|---|---:|---|---|"]
-        rows = [f"| {c.number} | {c.claim} | {_number(c.measured)} | {c.wanted} | {'holds' if c.passed else '**fails**'} |" for c in self.checks]
+        cells = [(c.number, _escaped(c.claim), _number(c.measured), c.wanted, "holds" if c.passed else "**fails**") for c in self.checks]
+        rows = [f"| {' | '.join(row)} |" for row in cells]
         return "\n".join([*head, *rows, "", *(f"{line}  " for line in self.made())]) + "\n"
 
     def made(self) -> list[str]:
@@ -306,6 +316,11 @@ def _write_csv(path: Path, table: Columns) -> None:
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows(zip(*(c.tolist() for c in table.values()), strict=True))
+
+
+def _escaped(claim: str) -> str:
+    """A bar would end the cell."""
+    return claim.replace("|", "\\|")
 
 
 def _number(value: float) -> str:
