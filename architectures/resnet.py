@@ -20,6 +20,7 @@ def resnet(
     sigma_w: float = 2**0.5,
     sigma_b: float = 0.0,
     scale: float = 1.0,
+    alpha: float = 0.0,
     project: bool = False,
     final: bool = True,
     sigma_v: float = 1.0,
@@ -27,16 +28,17 @@ def resnet(
     """A fully connected ResNet of `depth` blocks with one weight matrix each.
 
     Args:
-        scale: factor s of every branch; 1 / sqrt(depth) keeps the variance bounded as the depth grows (Yang et al. 2023, TP VI).
+        scale, alpha: factor s = scale depth^-alpha of every branch. With alpha = 1/2 the variance stays bounded as the depth grows, and training has
+            a limit in depth: Depth-muP (Yang et al. 2023, TP VI); its rates are those of `tp.at_depth`.
         project: a matrix P^l on every shortcut instead of the identity.
         final: apply the nonlinearity before the readout of a pre-activation network.
     """
-    phi = tp.nonlinearity(nonlinearity)
+    phi, s = tp.nonlinearity(nonlinearity), scale * depth**-alpha
     h = biased(tp.embedding("U", sigma_w) @ x, "b0", sigma_b)
     for l in range(1, depth + 1):
         shortcut = tp.matrix(f"P{l}") @ h if project else h
         branch = biased(tp.matrix(f"W{l}", sigma_w) @ (phi(h) if order == "pre" else h), f"b{l}", sigma_b)
-        h = shortcut + scale * branch if order == "pre" else phi(shortcut + scale * branch)
+        h = shortcut + s * branch if order == "pre" else phi(shortcut + s * branch)
     return tp.readout("v", sigma_v) @ (phi(h) if final and order == "pre" else h)
 
 
@@ -97,12 +99,13 @@ def _conv_resnet(
     phi = tp.nonlinearity(nonlinearity)
     taps = list(product(range(kernel), repeat=len(axes)))
     sigma = sigma_w / len(taps) ** 0.5
-    h = biased(tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes), "b0", sigma_b)
+    h = biased(tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes), "b0", sigma_b).named("s0")
     for l in range(1, depth + 1):
         filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
         shortcut = tp.matrix(f"P{l}") @ h if project else h
         branch = biased(tp.conv(filters, phi(h) if order == "pre" else h, axes), f"b{l}", sigma_b)
-        h = shortcut + scale * branch if order == "pre" else phi(shortcut + scale * branch)
+        h = (shortcut + scale * branch).named(f"s{l}")
+        h = h if order == "pre" else phi(h)
     return tp.readout("v", sigma_v) @ (phi(h) if final and order == "pre" else h).mean(*axes)
 
 

@@ -78,6 +78,7 @@ LATER = {
     "FRAMEWORK": "tensorprog.transform.parametrization:FRAMEWORK",
     "up_s": "tensorprog.transform.parametrization:up_s",
     "at_width": "tensorprog.transform.rescale:at_width",
+    "at_depth": "tensorprog.transform.rescale:at_depth",
     "mup": "tensorprog.study.mup:mup",
     "coordinate_check": "tensorprog.study.coordinates:coordinate_check",
     "transfer": "tensorprog.study.transfer:transfer",

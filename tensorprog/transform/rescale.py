@@ -1,4 +1,4 @@
-"""One network at every width: its multipliers and learning rates moved with the width as a parametrization says (Yang et al. 2022, TP V, section 4).
+"""One network at every width and depth: multipliers and learning rates that move with them (Yang et al. 2022, TP V, section 4; 2023, TP VI).
 
 At the base width n_0 all parametrizations are the network itself; at width n a tensor W = n^-a w, w ~ N(0, n^-2b), trained at eta n^-c, becomes in
 the unit tensors of this library, whose initialization does not change with n:
@@ -10,6 +10,7 @@ the unit tensors of this library, whose initialization does not change with n:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 
@@ -41,6 +42,26 @@ def at_width(network: Network, parametrization: Parametrization, n: int, base: i
         slower = e.sgd - 2 * e.b if optimizer == "sgd" else e.c - e.b
         training[name] = Training(rate=boost * pace(network, name) * _power(n, base, -slower))
     return replace(network, readouts=readouts, training=training)
+
+
+def at_depth(network: Network, branches: Collection[str], depth: int, base: int, optimizer: Optimizer = "sgd", gamma: float = 0.5) -> Network:
+    """The network of `depth` residual blocks, its branches scaled by depth^-1/2, with the learning rates of Depth-muP (Yang et al. 2023, TP VI).
+
+    Args:
+        branches: the tensors of the residual branches. An entrywise optimizer moves them at eta (depth / base)^-gamma, SGD at eta, since its
+            gradients carry the factor depth^-1/2 of the branch already.
+        base: the depth at which nothing changes.
+
+    Raises:
+        InvalidProgram: a depth that is not positive, or a tensor that the network does not have.
+    """
+    unknown = sorted(set(branches) - set(network.parameters))
+    if unknown or depth < 1 or base < 1:
+        found = f"there is no tensor {unknown[0]}" if unknown else f"the depths are {depth} and {base}"
+        raise InvalidProgram(f"[depth] {found}. Name tensors of residual branches, and positive depths.")
+    slower = 1.0 if optimizer == "sgd" else (depth / base) ** -gamma
+    moved = {name: replace(network.trained(name), rate=network.trained(name).rate * slower) for name in branches}
+    return replace(network, training={**network.training, **moved})
 
 
 def _size(e: Exponents) -> Fraction:
