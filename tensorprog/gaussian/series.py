@@ -82,6 +82,7 @@ def _degrees(product: Product, i: int, j: int, u: Law) -> tuple[int, int]:
     return 0, 1
 
 
+@jax.jit
 def _horner(f: Array, g: Array, rho: Array) -> Array:
     """sum_k f_k g_k rho^k, in blocks whose inside is computed again for the derivative."""
     blocks = -(-len(f) // BLOCK)
