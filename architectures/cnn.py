@@ -87,7 +87,7 @@ def _cnn(
         else:
             filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
             h = tp.conv(filters, activation, axes, into=into, dilation=dilation, padding=padding)
-        axes, activation = into, phi(biased(h, f"b{l}", sigma_b))
+        axes, activation = into, phi(biased(h, f"b{l}", sigma_b).named(f"s{l}"))
         if l == 1 and pool > 1:
             activation, axes = _pooled(activation, axes, pool)
     assert activation is not None

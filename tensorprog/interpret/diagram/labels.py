@@ -18,6 +18,7 @@ from tensorprog.interpret.diagram.spec import BLACK, Product
 
 Box = tuple[float, float, float, float]
 SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)
+FAN = (0.64, 0.6, 0.7, 0.56, 0.76, 0.82, *SHARES)  # where a fan of edges has opened
 SAMPLES, AWAY, CLEAR = 24, 1.6, 0.6
 CROSSED, COVERED = 1.0, 6.0  # cost of a sample of an edge, of a box, in the way
 MATRIX_SIZE = LABEL_SIZE - 0.4
@@ -33,7 +34,8 @@ def matrix_places(placed: Placed, curves: Mapping[Link, Segments], taken: Sequen
     for p in placed.graph.products:
         link = Link(p.source, p.target, "product")
         others = np.delete(samples, number[link], axis=0)
-        candidates = list(_candidates(curves[link], _size(placed, p)))
+        fan = sum(q.source == p.source for q in placed.graph.products) > 2
+        candidates = list(_candidates(curves[link], _size(placed, p), FAN if fan else SHARES))
         costs = [_cost(box, others, boxes) + 0.01 * k for k, (_, box) in enumerate(candidates)]
         best = min(range(len(costs)), key=costs.__getitem__)
         if costs[best] >= CROSSED and p.colour != BLACK and p.matrix in named:
@@ -51,10 +53,10 @@ def _size(placed: Placed, p: Product) -> tuple[float, float]:
     return (letters.height, letters.width) if placed.graph.upward else (letters.width, letters.height)
 
 
-def _candidates(curve: Segments, size: tuple[float, float]) -> Iterator[tuple[Point, Box]]:
-    """Places above, then below, from the middle of the edge to its ends."""
+def _candidates(curve: Segments, size: tuple[float, float], shares: Sequence[float]) -> Iterator[tuple[Point, Box]]:
+    """Places above, then below, from the best share of the edge to the worst."""
     w, h = size
-    for share in SHARES:
+    for share in shares:
         (x, y), (ux, uy) = point_on(curve, share)
         if ux < 0:
             ux, uy = -ux, -uy

@@ -67,7 +67,17 @@ def _bezier(controls: Sequence[Point], t: float) -> tuple[Point, Point]:
 def routes(placed: Placed) -> dict[Link, Segments]:
     """The curve of every edge."""
     detours = placed.detours
-    return {link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link) for link in placed.links}
+    curved = _curved(placed)
+    return {
+        link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link, link not in curved) for link in placed.links
+    }
+
+
+def _curved(placed: Placed) -> set[Link]:
+    """The edges that cannot be straight, and with them those that multiply the same vector: a fan is of one kind."""
+    bent = [k for k in placed.links if placed.bends.get(k) or not _may_be_straight(placed, k, _leaving(placed, k), _arriving(placed, k))]
+    fans = {k.source for k in bent if k.kind == "product"}
+    return {*bent, *(k for k in placed.links if k.kind == "product" and k.source in fans)}
 
 
 def _radius(placed: Placed, item: str) -> float:
@@ -92,11 +102,11 @@ def _arriving(placed: Placed, link: Link) -> Point:
     return x - d * _radius(placed, link.target), y
 
 
-def _within_row(placed: Placed, link: Link) -> Segments:
+def _within_row(placed: Placed, link: Link, straight: bool) -> Segments:
     start, end = _leaving(placed, link), _arriving(placed, link)
-    bends = placed.bends.get(link, ())
-    if not bends and _may_be_straight(placed, link, start, end):
+    if straight:
         return _trimmed(placed, link, start, end)
+    bends = placed.bends.get(link, ())
     d = placed.ahead(link.source)
     out, into = placed.columns[placed.rank[link.source]], placed.columns[placed.rank[link.target]]
     edge_out, edge_in = (out.right, into.left) if d > 0 else (out.left, into.right)
