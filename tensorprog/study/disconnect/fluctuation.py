@@ -60,7 +60,7 @@ def spread(values: Floats, resamples: int = 500) -> Spread:
 
 
 def initial_ntk(network: Network, x: Inputs) -> Array:
-    """The limiting NTK at initialization. In muP (kind "moment") it is that of the NTK parametrization: f is smaller by n^{1/2}, the rate larger by n."""
+    """The limiting NTK at initialization. In muP it is that of the NTK parametrization: f is smaller by n^{1/2}, the rate larger by n."""
     return kernels(replace(network, kind="ntk"), points_of(network, x)).ntk
 
 

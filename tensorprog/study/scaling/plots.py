@@ -16,7 +16,7 @@ def laws(found: Found, name: str) -> Figure:
     fig, axes = panels(10.6, 4.6, 1, 2)
     shown = [p for p in PREDICTORS if p in found.table["predictor"]]
     sizes = errors(found.table, shown[0], "mse")[0]
-    for ax, (measure, words) in zip(axes, (("error", "wrong signs"), ("mse", "squared error / mean square of targets")), strict=True):
+    for ax, (measure, words) in zip(axes, (("error", f"{name}: wrong signs"), ("mse", "Squared error, in units of the targets'")), strict=True):
         for p in shown:
             i = PREDICTORS.index(p)
             values = errors(found.table, p, measure)[1]
@@ -28,7 +28,7 @@ def laws(found: Found, name: str) -> Figure:
         log_percent(ax)
         log_widths(ax, sizes)
         ax.set_xlabel("training points n")
-        caption(ax, f"{name}: {words}", "test points; root-mean-square over seeds, bars: bootstrap")
+        caption(ax, words, "test points; root-mean-square over seeds, bars: bootstrap")
         legend(ax, "lower left")
     return fig
 
