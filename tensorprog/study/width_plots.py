@@ -21,7 +21,7 @@ SHOWN = 12  # lines of one panel
 
 def coordinates(check: Check) -> Figure:
     """Three panels against width: each tensor's part in the motion, how far every vector has moved, how large it was at the start."""
-    fig, (parts, change, start) = panels(12.5, 4.4, 1, 3)
+    fig, (parts, change, start) = panels(12.5, 4.8, 1, 3)
     told = f"{check.name}, {check.parametrization}, {check.optimizer}"
     _sizes(parts, check.parts, check.widths)
     caption(parts, f"{told}: what each tensor adds", f"(W_t \N{MINUS SIGN} W_0) x_t after {check.steps} steps; bold: does not keep its size")
@@ -42,9 +42,7 @@ def _sizes(ax: Axes, sizes: Mapping[str, Size], widths: tuple[int, ...]) -> None
         ax.plot(widths, size.rms, marker=marker, ms=5, color=color, lw=1.4 if right else 2.8, mec="white", mew=0.7, label=label)
     ax.set_yscale("log")
     log_widths(ax, widths)
-    low, high = ax.get_ylim()
-    ax.set_ylim(min(low, high / 30), high * 1.5)
-    legend(ax, "lower left", ncols=2)
+    legend(ax, "upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
 
 
 def transfer(study: Transfer, limit: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None) -> Figure:

@@ -10,12 +10,13 @@ from typing import assert_never
 import jax.numpy as jnp
 from jax import Array
 
-from tensorprog.errors import InternalError
+from tensorprog.errors import InternalError, OutsideTheory
 from tensorprog.gaussian import problem as gaussian
 from tensorprog.gaussian.functions import function
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.scalar import At, Index, S, rename
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Lin, Poly, Term, Use
+from tensorprog.language.expr import Fn, Growth
 
 Read = Callable[[S], Array]
 
@@ -63,6 +64,11 @@ class Coordinates:
         def call(*u: Array) -> Array:
             return _value(use, {}, dict(zip(forms, u, strict=True)), given)
 
+        if any(f.growth is Growth.DISTRIBUTION for f in functions_of(use)):
+            raise OutsideTheory(
+                "[dot] the expected derivative of a jump of a variable that is not Gaussian is a density, which is not known here. "
+                'Take dots="stein", or sample: tp.particles(program, key=..).'
+            )
         name = use.factor.fn.name if isinstance(use.factor, Composite) else "composite"
         return gaussian.Composite(call, tuple(where[f] for f in forms), name)
 
@@ -131,6 +137,18 @@ def constants_of(use: Use, at: Places) -> list[S]:
         case Composite() | Closed():
             scopes = [pair for p, scope in _inside(use, at) for t in p.terms for pair in instances(t, scope)]
             return [s for t, here in scopes for s in (rename(t.coef, here), *(c for u in t.uses for c in constants_of(u, here)))]
+        case _:
+            assert_never(use.factor)
+
+
+def functions_of(use: Use) -> list[Fn]:
+    """Every function of variables that are not linear forms that a factor applies."""
+    match use.factor:
+        case Lin() | Atom():
+            return []
+        case Composite() | Closed():
+            own = [use.factor.fn] if isinstance(use.factor, Composite) else []
+            return own + [f for p, _ in _inside(use, {}) for t in p.terms for u in t.uses for f in functions_of(u)]
         case _:
             assert_never(use.factor)
 
