@@ -64,13 +64,13 @@ def initial_ntk(network: Network, x: Inputs) -> Array:
     return kernels(replace(network, kind="ntk"), points_of(network, x)).ntk
 
 
-def horizon(kernel: ArrayLike, y: ArrayLike, level: float) -> tuple[float, int]:
-    """Half of the largest stable rate, and the steps after which kernel gradient flow from 0 has brought the squared loss down to `level`.
+def horizon(kernel: ArrayLike, y: ArrayLike, level: float, fraction: float = 0.5) -> tuple[float, int]:
+    """A fraction of the largest stable rate, and the steps after which kernel gradient flow from 0 has brought the squared loss down to `level`.
 
     Raises:
         InvalidProgram: the loss does not fall to the level in 10^5 steps.
     """
-    rate, target = 0.5 * float(largest_stable_rate(kernel)), np.asarray(y)
+    rate, target = fraction * float(largest_stable_rate(kernel)), np.asarray(y)
     steps = np.unique(np.geomspace(1, 1e5, 400).astype(int))
     f = np.asarray(gradient_flow(kernel, target, rate * steps).train)
     loss = ((f - target) ** 2).reshape(len(steps), -1).sum(1) / (target**2).sum()
@@ -93,11 +93,13 @@ def drift(
 ) -> Floats:
     """|K_T - K_0| / |K_0| in the Frobenius norm, (widths, seeds), where the limiting kernel's loss has fallen to `level` at T.
 
-    In the NTK parametrization it falls like 1 / n (Huang & Yau 2019, arXiv 1909.08156), in muP it stays.
+    In the NTK parametrization it falls like 1 / n for smooth nonlinearities (Huang & Yau 2019, arXiv 1909.08156). With ReLUs about n^{1/2} units
+    change their side, each of them adding a random part of order 1 / n to the kernel, so that n^{-3/4} remains. In muP the kernel moves at every
+    width, and may become several times larger: the rate is a tenth of the largest that is stable at first.
     """
     data = points_of(network, x)
     dims = {name: a.shape[-1] for name, a in data.items()}
-    rate, steps = horizon(initial_ntk(network, data), y, level)
+    rate, steps = horizon(initial_ntk(network, data), y, level, 0.1)
 
     def one(n: int, k: Array) -> Array:
         params = sample(network, k, n, dims)

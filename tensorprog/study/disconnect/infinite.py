@@ -71,7 +71,7 @@ def functions(
     data, test, target = points_of(network, x), points_of(network, x_test), jnp.asarray(y)
     k = initial_ntk(network, {name: jnp.concatenate([a, test[name]]) for name, a in data.items()})
     points = count(data)
-    rate, steps = horizon(k[:points, :points], target, level)
+    rate, steps = horizon(k[:points, :points], target, level, 0.1)  # the kernel grows in muP
     dims = {name: a.shape[-1] for name, a in data.items()}
 
     def one(n: int, k: Array) -> tuple[Array, Array, Array, Array]:

@@ -71,7 +71,7 @@ def _drift(quick: bool) -> Part:
     x, y = gaussians(12, 10, 1)
     settings = {"widths": (32, 64, 128), "seeds": 8} if quick else {"widths": (64, 128, 256, 512), "seeds": 16}
     subjects = smooth((2,)) if quick else smooth((2,)) | deep_relu((2,))
-    return _part("drift", "the kernel in training", of.drifting, plots.drift, subjects=subjects, x=x, y=y, margin=0.3 if quick else 0.2, **settings)
+    return _part("drift", "the kernel in training", of.drifting, plots.drift, subjects=subjects, x=x, y=y, margin=0.4, **settings)
 
 
 def _natural(quick: bool) -> Part:
