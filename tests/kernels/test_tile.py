@@ -1,0 +1,131 @@
+"""Tables against the rules: accuracy within the stated error, the choice between both, awkward data."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tensorprog as tp
+from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.tile import Tile, tile
+
+D = 8
+X = np.random.default_rng(0).standard_normal((101, D))  # one more than what is left to the rules
+
+
+@tp.network
+def mlp(x, phi=tp.relu, depth=2, bias=0.0, normalized=False):
+    h = tp.embedding("U", 2**0.5) @ x
+    for l in range(depth):
+        h = tp.layernorm(h) if normalized else h + tp.bias(f"b{l}", bias) if bias else h
+        h = tp.matrix(f"W{l}", 2**0.5) @ phi(h)
+    return tp.readout("v") @ phi(h)
+
+
+NETWORKS = {
+    "homogeneous": mlp(depth=3),
+    "layernorm": mlp(normalized=True),
+    "relu with biases": mlp(bias=0.3),
+    "erf with biases": mlp(phi=tp.erf, bias=0.2),
+}
+
+
+@cache
+def evaluator(name: str, dtype: str = "float64") -> Tile:
+    return tile(NETWORKS[name], dtype=dtype)  # type: ignore[arg-type]
+
+
+@cache
+def by_rules(name: str) -> Kernels:
+    return tp.kernels(NETWORKS[name], X)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_within_the_stated_error(name: str, dtype: str) -> None:
+    found, exact = evaluator(name, dtype).measured(X), by_rules(name)
+    for kind, k in found.kernels.items():
+        assert k.dtype == dtype
+        assert np.abs(np.asarray(k, float) - np.asarray(getattr(exact, kind))).max() <= float(found.error)
+        np.testing.assert_array_equal(np.asarray(k), np.asarray(k).T)
+    scale = np.abs(np.asarray(exact.ntk)).max()
+    assert float(found.error) < (2e-5 if dtype == "float32" else 1e-10) * scale
+
+
+def test_methods() -> None:
+    assert evaluator("homogeneous", "float32").measured(X).method.startswith("closed form, tabulated in")
+    assert evaluator("homogeneous").measured(X[:5]).method == "closed form"
+
+
+def test_cost_does_not_grow_with_depth() -> None:
+    """In the variable theta / (1 + b theta) a deep kernel is as short a series as a shallow one."""
+    shapes = [tile(mlp(depth=depth), dtype="float32").measured(X).method for depth in (2, 20)]
+    terms = [int(m.split()[-2]) for m in shapes]
+    assert terms[1] <= 1.5 * terms[0]
+
+
+def test_equal_and_opposite_directions() -> None:
+    """One relu layer has K(theta) = K(0) (1 - theta / (2 pi) + O(theta^2)) and vanishes with (pi - theta) / (2 pi): arccos would keep 8 digits of theta."""
+    angle = np.array([0.0, 1e-9, 1e-7, 1e-5])
+    near = np.stack([np.cos(angle), np.sin(angle)], 1) @ np.eye(2, D)
+    k = np.asarray(tile(mlp(depth=0), "ntk")(np.concatenate([near, -near, X[:93]]))["ntk"])[0]
+    # the series itself is good to 1e-13 of K, its truncated O(theta^2) at 1e-5 to 1e-10
+    np.testing.assert_allclose(1 - k[1:4] / k[0], angle[1:] / (2 * np.pi), atol=1e-12, rtol=1e-4)
+    np.testing.assert_allclose(k[5:8] / k[0], -angle[1:] / (2 * np.pi), atol=1e-12, rtol=1e-4)
+
+
+def test_two_sets_and_outputs() -> None:
+    whole = np.asarray(evaluator("homogeneous")(X)["ntk"])
+    part = tile(NETWORKS["homogeneous"], "ntk")(X[:101], X)
+    assert set(part) == {"ntk"}
+    np.testing.assert_allclose(np.asarray(part["ntk"]), whole, rtol=0, atol=1e-11)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(-150, 150), st.integers(0, 100), st.integers(0, 100), st.booleans())
+def test_any_scale(power: int, i: int, j: int, zero: bool) -> None:
+    """Norms from 1e-150 to 1e150, duplicates, opposite and zero inputs: K(a x, x') = a K(x, x') exactly by homogeneity."""
+    x = X.copy()
+    x[j] = x[i]
+    x[(i + 50) % 101] = -x[i]
+    if zero:
+        x[(i + 25) % 101] = 0.0
+    plain = np.asarray(evaluator("homogeneous")(x)["nngp"])
+    scale = np.where(np.arange(101) == i, 10.0**power, 1.0)
+    scaled = np.asarray(evaluator("homogeneous")(x * scale[:, None])["nngp"])
+    np.testing.assert_allclose(scaled, plain * scale * scale[:, None], rtol=1e-9)
+
+
+def test_awkward_arrays() -> None:
+    t = evaluator("homogeneous")
+    expected = np.asarray(t(X)["nngp"])
+    np.testing.assert_allclose(np.asarray(t(np.asfortranarray(X))["nngp"]), expected)
+    np.testing.assert_allclose(np.asarray(t(np.repeat(X, 2, 1)[:, ::2])["nngp"]), expected)
+    np.testing.assert_allclose(np.asarray(t(X.astype(np.float32), X)["nngp"]), expected, atol=1e-5)
+    assert t(X[:0])["nngp"].shape == (0, 0)
+    assert t(X[:1])["nngp"].shape == (1, 1)
+    bad = X.copy()
+    bad[7, 2] = np.nan
+    with pytest.raises(tp.InvalidProgram, match="row 7"):
+        t(bad)
+    with pytest.raises(tp.InvalidProgram, match="nngp and ntk"):
+        tile(NETWORKS["homogeneous"], "posterior")  # type: ignore[arg-type]
+    with pytest.raises(tp.InvalidProgram, match="float64 or float32"):
+        tile(NETWORKS["homogeneous"], dtype="int8")  # type: ignore[arg-type]
+
+
+def test_gradient_in_the_inputs() -> None:
+    """Under grad the rules are used; against central differences, of error 1e-5^2."""
+    t = tile(mlp(phi=tp.erf, depth=0))
+    with jax.enable_x64(True):
+        x = jnp.asarray(X[:3])
+
+        def corner(a):
+            return t(x.at[0, 0].set(a))["ntk"][0, 1]
+
+        slope, h = jax.grad(corner)(x[0, 0]), 1e-5
+        assert abs(slope - (corner(x[0, 0] + h) - corner(x[0, 0] - h)) / (2 * h)) < 1e-7
