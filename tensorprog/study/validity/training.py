@@ -171,6 +171,8 @@ def of_network(network: Network, params: finite.Params, n: int, x: finite.Inputs
 def flow(task: Task, alpha: float, times: ArrayLike, tolerance: float = 1e-8) -> Comparison:
     """Gradient flow by DOP853 beside the linearization, at increasing times (0 is added in front).
 
+    The velocity of a network with kinks (ReLU) jumps, and an integrator of high order then takes many small steps: give a tolerance of 1e-4.
+
     Raises:
         InvalidProgram: alpha <= 0 or times that are not positive and increasing.
     """
