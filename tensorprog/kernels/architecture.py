@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -17,7 +17,7 @@ from tensorprog.build.inputs import Data, Output, embedding, readout
 from tensorprog.build.network import network
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.kernels.tiles.evaluate import evaluator
+from tensorprog.kernels.tiles.evaluate import OUTPUTS, evaluator
 from tensorprog.kernels.tiles.grid import Grid
 from tensorprog.language.program import Network
 
@@ -77,27 +77,30 @@ def arranged(found: Network, x: Floats) -> Floats:
     return x.reshape(len(x), *sizes, x.shape[1] // prod(sizes))
 
 
-def between(found: Network, x1: Floats, x2: Floats | None = None, get: tuple[str, ...] = ("ntk",)) -> dict[str, Floats]:
-    """The kernels asked for of arranged points x1 and x2 (default x1), (N1, N2) each.
+def width_of(points: int) -> int:
+    """Points a side of a tile: a power of two, so that the folds of a cross-validation share one compiled function."""
+    return min(TILE, 1 << (max(points, 2) - 1).bit_length())
 
-    Tiles are a power of two wide, so that the folds of a cross-validation share one compiled function.
-    """
+
+def between(found: Network, x1: Floats, x2: Floats | None = None, get: Sequence[str] = ("ntk",), size: int | None = None) -> dict[str, Floats]:
+    """The kernels asked for of arranged points x1 and x2 (default x1), (N1, N2) each, by tiles of `size` points."""
     right, name = x1 if x2 is None else x2, found.program.inputs[0].name
-    size = min(TILE, 1 << (max(len(x1), len(right), 2) - 1).bit_length())
-    evaluate = evaluator(found, {name: x1.shape[1:]}, get, size=size, dtype="float64", strategy=Strategy(), devices=jax.local_devices()[:1])
+    size = size or width_of(max(len(x1), len(right)))
+    asked = OUTPUTS if "ntk" in get else tuple(get)  # the NTK comes with the NNGP at little cost
+    evaluate = evaluator(found, {name: x1.shape[1:]}, asked, size=size, dtype="float64", strategy=Strategy(), devices=jax.local_devices()[:1])
     grid = Grid(len(x1), len(right), size, x2 is None)
-    out = {asked: np.empty((len(x1), len(right))) for asked in get}
+    out = {kernel: np.empty((len(x1), len(right))) for kernel in get}
     for i, j in grid.tiles:
         a, b = grid.row(i), grid.column(j)
         tile = evaluate.finish(evaluate.start({name: x1[a]}, {name: right[b]}), a.stop - a.start, b.stop - b.start)
-        for asked in get:
-            out[asked][a, b] = tile[asked]
+        for kernel in get:
+            out[kernel][a, b] = tile[kernel]
             if x2 is None:
-                out[asked][b, a] = tile[asked].T
+                out[kernel][b, a] = tile[kernel].T
     return out
 
 
-def diagonal(found: Network, x: Floats, get: str) -> Floats:
-    """K(x, x) of every arranged point, (N,)."""
-    blocks = [x[i : i + TILE] for i in range(0, len(x), TILE)]
-    return np.concatenate([np.diagonal(between(found, block, get=(get,))[get]) for block in blocks]) if blocks else np.zeros(0)
+def diagonal(found: Network, x: Floats, get: Sequence[str], size: int) -> dict[str, Floats]:
+    """K(x, x) of every arranged point, (N,), by tiles of `size` points."""
+    blocks = [between(found, x[i : i + size], get=get, size=size) for i in range(0, len(x), size)]
+    return {kernel: np.concatenate([np.diagonal(b[kernel]) for b in blocks]) for kernel in get}

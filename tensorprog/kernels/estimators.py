@@ -6,7 +6,7 @@ Every option of the architecture is a parameter `architecture__NAME` for scikit-
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +19,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.kernels.architecture import Architecture, Floats, arranged, between, built, diagonal, options_of
+from tensorprog.kernels.architecture import Architecture, Floats, arranged, between, built, diagonal, options_of, width_of
 from tensorprog.kernels.dynamics import Blocks, cross_entropy, gradient_flow, loss_flow
 from tensorprog.kernels.evidence import tuned
 from tensorprog.kernels.posterior import posterior
+from tensorprog.kernels.tiles.evaluate import OUTPUTS
 from tensorprog.language.program import Network
 
 Table = Any  # whatever scikit-learn reads: arrays, lists, data frames; (N, features)
@@ -35,6 +36,7 @@ class NetworkEstimator(BaseEstimator):
     architecture: Architecture | None
     options: Mapping[str, Any] | None
     network_: Network
+    points_: Floats
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters; with `deep` also the options of the architecture, as architecture__NAME."""
@@ -57,6 +59,14 @@ class NetworkEstimator(BaseEstimator):
         if options:
             self.options = {**(self.options or {}), **options}
         return self
+
+    def _kernels(self, get: Sequence[str], x1: Floats, x2: Floats | None = None) -> dict[str, Floats]:
+        """Kernels by tiles as wide as the training set asks for, so that fitting and predicting compile one function."""
+        return between(self.network_, x1, x2, get, width_of(len(self.points_)))
+
+    def _variances(self, get: Sequence[str], x: Floats) -> Floats:
+        """The diagonal of the nngp, by the same function."""
+        return diagonal(self.network_, x, get, width_of(len(self.points_)))["nngp"]
 
     def _points(self, x: Table) -> Floats:
         check_is_fitted(self)
@@ -151,7 +161,7 @@ class NNGPRegressor(NetworkRegressor):
         if self.tune:
             found = tuned(self.network_, self.points_, target, noise=self.noise)
             self.network_, self.noise_ = found.network, found.noise
-        kernel = between(self.network_, self.points_, get=("nngp",))["nngp"]
+        kernel = self._kernels(("nngp",), self.points_)["nngp"]
         n = len(kernel)
         self.inverse_ = np.asarray(gradient_flow(kernel, np.eye(n), np.array([np.inf]), ridge=self.noise_).dual[0])
         self.dual_ = self.inverse_ @ target
@@ -160,14 +170,14 @@ class NNGPRegressor(NetworkRegressor):
         return self
 
     def _mean(self, points: Floats) -> Floats:
-        return between(self.network_, points, self.points_, ("nngp",))["nngp"] @ self.dual_
+        return self._kernels(("nngp",), points, self.points_)["nngp"] @ self.dual_
 
     def _law(self, points: Floats, *, whole: bool) -> tuple[Floats, Floats]:
-        cross = between(self.network_, points, self.points_, ("nngp",))["nngp"]
+        cross = self._kernels(("nngp",), points, self.points_)["nngp"]
         gain = cross @ self.inverse_
         if whole:
-            return cross @ self.dual_, between(self.network_, points, get=("nngp",))["nngp"] - gain @ cross.T
-        return cross @ self.dual_, diagonal(self.network_, points, "nngp") - (gain * cross).sum(1)
+            return cross @ self.dual_, self._kernels(("nngp",), points)["nngp"] - gain @ cross.T
+        return cross @ self.dual_, self._variances(("nngp",), points) - (gain * cross).sum(1)
 
 
 class NTKRegressor(NetworkRegressor):
@@ -201,23 +211,23 @@ class NTKRegressor(NetworkRegressor):
     def fit(self, X: Table, y: Table) -> NTKRegressor:
         """Train on X of shape (N, features) and y."""
         target = self._start(X, y)
-        kernels = between(self.network_, self.points_, get=("nngp", "ntk"))
+        kernels = self._kernels(OUTPUTS, self.points_)
         self.nngp_ = kernels["nngp"]
         self.flow_ = np.asarray(gradient_flow(kernels["ntk"], np.eye(len(target)), np.array([self.time]), ridge=self.ridge).dual[0])  # targets -> a_t
         self.dual_ = self.flow_ @ target
         return self
 
     def _mean(self, points: Floats) -> Floats:
-        return between(self.network_, points, self.points_, ("ntk",))["ntk"] @ self.dual_
+        return self._kernels(("ntk",), points, self.points_)["ntk"] @ self.dual_
 
     def _law(self, points: Floats, *, whole: bool) -> tuple[Floats, Floats]:
         """cov = Q** - A Q*^T - its transpose + A Q A^T with A = K* (targets -> a_t) and Q the nngp."""
-        cross = between(self.network_, points, self.points_, ("nngp", "ntk"))
+        cross = self._kernels(OUTPUTS, points, self.points_)
         mean, a = cross["ntk"] @ self.dual_, cross["ntk"] @ self.flow_
         if whole:
             mixed = a @ cross["nngp"].T
-            return mean, between(self.network_, points, get=("nngp",))["nngp"] - mixed - mixed.T + a @ self.nngp_ @ a.T
-        return mean, diagonal(self.network_, points, "nngp") - 2 * (a * cross["nngp"]).sum(1) + ((a @ self.nngp_) * a).sum(1)
+            return mean, self._kernels(OUTPUTS, points)["nngp"] - mixed - mixed.T + a @ self.nngp_ @ a.T
+        return mean, self._variances(OUTPUTS, points) - 2 * (a * cross["nngp"]).sum(1) + ((a @ self.nngp_) * a).sum(1)
 
 
 class NTKClassifier(ClassifierMixin, NetworkEstimator):
@@ -258,7 +268,7 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
             raise InvalidProgram(f"[classes] all labels are {self.classes_[0]!r}: only one class. Give at least two classes.")
         self.network_ = built(self.architecture, self.options)
         self.points_ = arranged(self.network_, np.asarray(x))
-        kernel = between(self.network_, self.points_)["ntk"]
+        kernel = self._kernels(("ntk",), self.points_)["ntk"]
         one_hot = np.eye(len(self.classes_))[labels]
         match self.loss:
             case "squared":
@@ -288,4 +298,4 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
 
     def _outputs(self, x: Table) -> Floats:
         points = self._points(x)
-        return between(self.network_, points, self.points_)["ntk"] @ self.dual_
+        return self._kernels(("ntk",), points, self.points_)["ntk"] @ self.dual_

@@ -188,7 +188,6 @@ QUICK = {
     "check_no_attributes_set_in_init",
     "check_dict_unchanged",
     "check_estimators_nan_inf",
-    "check_n_features_in",
 }
 
 

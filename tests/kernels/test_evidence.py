@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 import tensorprog as tp
 from architectures import ZOO
 from tensorprog.interpret.limit.data import variances
-from tensorprog.kernels.evidence import log_evidence, tuned, with_variances
+from tensorprog.kernels.evidence import Tuned, log_evidence, tuned, with_variances
 from tensorprog.kernels.exact import compiled
 
 X = np.random.default_rng(0).normal(size=(12, 3))
@@ -45,9 +45,13 @@ def test_the_gradient_is_that_of_differences() -> None:
     np.testing.assert_allclose(jax.grad(evidence)(at), numeric, rtol=1e-6, atol=1e-6)  # central differences: step^2 and eps / step
 
 
-def test_the_maximum_is_one() -> None:
+@pytest.fixture(scope="module")
+def found() -> Tuned:
+    return tuned(NET, X, Y, noise=0.1)
+
+
+def test_the_maximum_is_one(found: Tuned) -> None:
     """At the maximum the gradient in the logarithms vanishes, but for what is on the boundary; and the start is worse."""
-    found = tuned(NET, X, Y, noise=0.1)
     assert found.converged
     start = jnp.log(jnp.array([2.0, 0.09, 2.25, 0.1]))
     best = jnp.log(jnp.array([found.variances["U"], found.variances["b1"], found.variances["v"], found.noise]))
@@ -60,6 +64,7 @@ def test_the_maximum_is_one() -> None:
     )
 
 
+@pytest.mark.slow
 def test_known_noise_is_found() -> None:
     """Targets drawn from a network's own process: the noise is found to within its sampling error, 2 sigma^2 / sqrt(2 N k)."""
     rng = np.random.default_rng(2)
@@ -71,10 +76,11 @@ def test_known_noise_is_found() -> None:
     assert found.variances["v"] == pytest.approx(2.25, rel=4 * np.sqrt(2 / (30 * 4)))  # the few large eigenvalues of K carry it
 
 
-def test_the_estimator_tunes_itself() -> None:
+def test_the_estimator_tunes_itself(found: Tuned) -> None:
     model = tp.NNGPRegressor(NET, noise=0.1, tune=True).fit(X, Y)
-    assert model.log_evidence_ == pytest.approx(tuned(NET, X, Y, noise=0.1).log_evidence, rel=1e-9)
-    assert model.log_evidence_ > tp.NNGPRegressor(NET, noise=0.1).fit(X, Y).log_evidence_
+    assert model.log_evidence_ == pytest.approx(found.log_evidence, rel=1e-9)
+    assert model.noise_ == pytest.approx(found.noise)
+    assert model.network_ == found.network
 
 
 def test_bad_input_is_named() -> None:

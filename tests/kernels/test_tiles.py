@@ -53,7 +53,7 @@ def test_only_one_triangle_is_computed(kept: KernelStore) -> None:
 
 
 def test_a_matrix_that_is_never_held_computes_the_same(whole: dict[str, np.ndarray]) -> None:
-    square, cross = tiled_matrix(NET, X, size=4), tiled_matrix(NET, Z, X, size=5)
+    square, cross = tiled_matrix(NET, X, size=4), tiled_matrix(NET, Z, X, size=4)
     np.testing.assert_allclose(square @ X, whole["ntk"] @ X, atol=1e-13)
     np.testing.assert_allclose(np.asarray(cross), np.asarray(tp.kernels(NET, Z, X).ntk), rtol=1e-14)
 
@@ -207,21 +207,21 @@ RUN = 'tiled_kernels(ZOO["mlp"](depth=2, sigma_b=0.1), x, store={path!r}, size={
 def test_kill_9_on_four_devices_then_run_again_on_one(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
     """Killed after the third of six tiles. Every tile that it left is whole, and only the others are computed, on any number of devices.
 
-    Four fake CPU devices; 11 points in tiles of 5, so that neither tiles nor devices divide them.
+    Four fake CPU devices; 11 points in tiles of 4: a row of a tile each, and a last tile that is not full.
     """
     path = str(tmp_path / "k")
     kill = "lambda f, now: f < 0.5 or __import__('os').kill(__import__('os').getpid(), 9)"
-    child = python(RUN.format(path=path, size=5, options=f"devices=4, progress={kill}"), XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    child = python(RUN.format(path=path, size=4, options=f"devices=4, progress={kill}"), XLA_FLAGS="--xla_force_host_platform_device_count=4")
     assert child.returncode == -signal.SIGKILL
     half = open_store(path)
     assert len(half.missing()) == 3
     for tile in set(half.grid.tiles) - set(half.missing()):
         np.testing.assert_allclose(half.read("ntk", tile), whole["ntk"][half.grid.row(tile[0]), half.grid.column(tile[1])], rtol=1e-14)
-    np.testing.assert_allclose(np.asarray(tiled_kernels(NET, X, store=path, size=5).matrix("ntk")), whole["ntk"], rtol=1e-14)
+    np.testing.assert_allclose(np.asarray(tiled_kernels(NET, X, store=path, size=4).matrix("ntk")), whole["ntk"], rtol=1e-14)
 
 
 def test_a_lost_process_ends_in_an_error_and_a_store_to_resume(tmp_path: Path, whole: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of two processes is killed as soon as a tile stands; then two processes finish together."""
+    """One of two processes is killed as soon as the store stands; then this process finishes."""
     from tensorprog.kernels.tiles import processes
 
     path, running, start = tmp_path / "k", [], subprocess.Popen
@@ -231,9 +231,15 @@ def test_a_lost_process_ends_in_an_error_and_a_store_to_resume(tmp_path: Path, w
         os.kill(running[1].pid, signal.SIGKILL)
 
     with pytest.raises(Incomplete, match=r"process 1 was killed by SIGKILL.*tiles are stored.*Run the same again"):
-        tiled_kernels(NET, X, store=path, size=2, processes=2, devices=1, progress=kill)
+        tiled_kernels(NET, X, store=path, size=4, processes=2, devices=1, progress=kill)
     assert all(member.poll() is not None for member in running)
-    found = tiled_kernels(NET, X, store=path, size=2, processes=2, devices=1)
+    np.testing.assert_allclose(np.asarray(tiled_kernels(NET, X, store=path, size=4).matrix("ntk")), whole["ntk"], rtol=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 5])
+def test_two_processes_of_two_devices_share_the_tiles(size: int, tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+    found = tiled_kernels(NET, X, store=tmp_path / "k", size=size, processes=2, devices=2)
     np.testing.assert_allclose(np.asarray(found.matrix("ntk")), whole["ntk"], rtol=1e-14)
 
 

@@ -104,6 +104,8 @@ def _failure(folder: Path, rank: int, code: int, store: Path) -> TensorProgramEr
     if said.exists():
         return pickle.loads(said.read_bytes())
     end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    if code == -signal.SIGABRT:
+        end = "was ended by JAX, because another process of the group was lost or did not answer"
     log = (folder / f"{rank}.log").read_text(errors="replace").strip().splitlines()
     last = f" Its last words: {log[-1][:300]}" if log and code > 0 else ""
     return Incomplete(
