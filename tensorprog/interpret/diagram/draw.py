@@ -6,28 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as File
+from typing import Literal, overload
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram.backward import drawable
-from tensorprog.interpret.diagram.canvas import render
 from tensorprog.interpret.diagram.describe import Style, describe, without_makers
 from tensorprog.interpret.diagram.dot import to_dot
 from tensorprog.interpret.diagram.layout import place
 from tensorprog.interpret.diagram.marks import Scene
+from tensorprog.interpret.diagram.picture import Picture
 from tensorprog.interpret.diagram.placed import Placed, gate_key
 from tensorprog.interpret.diagram.scene import compose
 from tensorprog.interpret.diagram.spec import Graph, Panel, Path, Row
-from tensorprog.interpret.diagram.svg import to_svg
+from tensorprog.interpret.diagram.steps import Steps, steps_of
+from tensorprog.interpret.diagram.steps_scene import steps_dot, steps_scene
+from tensorprog.interpret.diagram.training import training_graph
+from tensorprog.interpret.diagram.triangle import Triangle, triangle
 from tensorprog.interpret.diagram.unfold import written_out
 from tensorprog.language.program import Network, Program
 from tensorprog.transform.backprop import Backprop, backprop
-
-FORMATS = ("svg", "png", "pdf", "dot")
+from tensorprog.transform.unroll import Unrolled
 
 
 @dataclass(frozen=True)
-class Diagram:
-    """A drawing: its specification, and what is made from it on demand. In a notebook it shows itself."""
+class Diagram(Picture):
+    """The drawing of a program."""
 
     graph: Graph
 
@@ -35,44 +38,50 @@ class Diagram:
     def placed(self) -> Placed:
         return place(self.graph)
 
-    @cached_property
-    def scene(self) -> Scene:
+    def composed(self) -> Scene:
         return compose(self.placed)
 
-    @cached_property
-    def dot(self) -> str:
-        """The drawing in the DOT language, with positions: `neato -Tsvg` draws it."""
+    def described(self) -> str:
         return to_dot(self.placed)
 
+
+@dataclass(frozen=True)
+class StepDiagram(Picture):
+    """The drawing of training, step by step."""
+
+    steps: Steps
+
     @cached_property
-    def svg(self) -> str:
-        """The drawing as SVG, with the exact geometry of the paper's figures."""
-        return to_svg(self.scene)
+    def placed(self) -> Triangle:
+        return triangle(self.steps)
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def composed(self) -> Scene:
+        return steps_scene(self.placed)
 
-    def save(self, file: str | File, *, dpi: float = 300.0) -> File:
-        """Write the drawing; the file's ending chooses SVG, PNG, PDF or DOT.
-
-        Raises:
-            InvalidProgram: another ending.
-        """
-        path = File(file)
-        match path.suffix:
-            case ".svg":
-                path.write_text(self.svg, encoding="utf-8")
-            case ".dot":
-                path.write_text(self.dot, encoding="utf-8")
-            case ".png":
-                path.write_bytes(render(self.scene, "png", dpi=dpi))
-            case ".pdf":
-                path.write_bytes(render(self.scene, "pdf"))
-            case other:
-                raise InvalidProgram(f"[draw] cannot write {path.name}: {other or 'no ending'} is none of {', '.join('.' + f for f in FORMATS)}.")
-        return path
+    def described(self) -> str:
+        return steps_dot(self.placed)
 
 
+@overload
+def draw(source: Unrolled, *, unfold: Literal[False] = False, file: str | File | None = None) -> StepDiagram: ...
+
+
+@overload
+def draw(
+    source: Unrolled,
+    *,
+    unfold: Literal[True],
+    style: Style = "strict",
+    legend: bool = False,
+    highlight: Sequence[Sequence[str] | Path] = (),
+    given: Sequence[str] = (),
+    turn: bool = True,
+    labels: Mapping[str, str] | None = None,
+    file: str | File | None = None,
+) -> Diagram: ...
+
+
+@overload
 def draw(
     source: Program | Network | Backprop,
     *,
@@ -90,13 +99,34 @@ def draw(
     line: float = 760.0,
     labels: Mapping[str, str] | None = None,
     file: str | File | None = None,
-) -> Diagram:
-    """The picture of a program, or of a network's body.
+) -> Diagram: ...
+
+
+def draw(
+    source: Program | Network | Backprop | Unrolled,
+    *,
+    backward: bool = False,
+    style: Style = "strict",
+    unfold: bool = False,
+    legend: bool = False,
+    highlight: Sequence[Sequence[str] | Path] = (),
+    given: Sequence[str] = (),
+    panels: Sequence[Panel] = (),
+    upward: bool = False,
+    rows: Sequence[Row] = (),
+    twins: Mapping[str, str] | None = None,
+    turn: bool = True,
+    line: float = 760.0,
+    labels: Mapping[str, str] | None = None,
+    file: str | File | None = None,
+) -> Diagram | StepDiagram:
+    """The picture of a program, or of a network's body; of training that is unrolled, step by step.
 
     Args:
         backward: draw the backward pass of a network under its forward pass, computed from right to left. A `Backprop` is always drawn so.
         style: circles of gradients by the instruction that makes them ("strict"), or like their forward twins, as IIb Fig. 6 does ("paper").
-        unfold: one node a position, instead of one for each family with its axes written beside it.
+        unfold: one node a position, instead of one for each family with its axes written beside it. Of training: the whole program, forward and
+            backward pass of a training sample in one panel, the forward pass of a probe in another (IIb Fig. 7).
         legend: name the glyphs under the drawing.
         highlight: paths, each a sequence of variable names x, h, x, h, ..
         given: variables to be drawn without what makes them; what then leads nowhere else is left out.
@@ -113,19 +143,22 @@ def draw(
     Raises:
         InvalidProgram: backward without a network, a highlighted path or a label that is not in the program, a file ending that is unknown.
     """
-    graph = without_makers(_graph(source, backward, style, unfold, labels or {}, rows, twins or {}), given)
-    for path in highlight:
-        graph = replace(graph, paths=(*graph.paths, path if isinstance(path, Path) else Path(tuple(path))))
-    graph = replace(graph, panels=tuple(panels), legend=legend, upward=upward, turn=graph.turn and turn, line=line)
-    _check_names(graph, labels or {})
-    diagram = Diagram(graph)
+    if isinstance(source, Unrolled) and not unfold:
+        diagram = StepDiagram(steps_of(source))
+    else:
+        graph = without_makers(_graph(source, backward, style, unfold, labels or {}, rows, twins or {}), given)
+        paths = tuple(path if isinstance(path, Path) else Path(tuple(path)) for path in highlight)
+        shown = (*graph.panels, *panels)
+        graph = replace(graph, paths=paths, panels=shown, legend=legend, upward=upward, turn=graph.turn and turn, line=line)
+        _check_names(graph, labels or {})
+        diagram = Diagram(graph)
     if file is not None:
         diagram.save(file)
     return diagram
 
 
 def _graph(
-    source: Program | Network | Backprop,
+    source: Program | Network | Backprop | Unrolled,
     backward: bool,
     style: Style,
     unfold: bool,
@@ -133,6 +166,8 @@ def _graph(
     rows: Sequence[Row],
     twins: Mapping[str, str],
 ) -> Graph:
+    if isinstance(source, Unrolled):
+        return training_graph(source, style, labels)
     if isinstance(source, Backprop) or (backward and isinstance(source, Network)):
         made = drawable(source if isinstance(source, Backprop) else backprop(source), unfold=unfold)
         return describe(made.program, twins=made.twins, rows=rows or made.rows, style=style, names=labels, captions=made.captions)

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from importlib import import_module
+from typing import Any, Literal, assert_never
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.language.expr import ZERO, Expr, Ref, add, mul, number
@@ -92,6 +93,13 @@ class Unrolled:
     def outputs(self) -> str | None:
         """The axis of a readout vector that counts several outputs; None where f has one."""
         return self.tape.outputs
+
+    def draw(self, file: str | None = None, **options: Any) -> Any:
+        """The picture of training, step by step, or with `unfold` as one program; see `tensorprog.draw`."""
+        return import_module("tensorprog").draw(self, file=file, **options)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
 
 def unroll(
