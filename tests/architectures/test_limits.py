@@ -1,14 +1,19 @@
 """The limiting kernels of every architecture against its finite networks, and the symmetries that architectures promise."""
 
+from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tensorprog as tp
 from architectures import ZOO
 from tensorprog.kernels.empirical import compiled
+from tensorprog.kernels.exact import Compiled
+from tensorprog.kernels.exact import compiled as exact
 from tensorprog.kernels.particles import particle_kernels
 from tests.architectures.cases import CASES, label
 
@@ -86,17 +91,30 @@ def test_finite_kernels_converge_at_the_rate(case: tuple[str, dict[str, Any]]) -
         assert slope.low - 1 / 6 < -0.5 < slope.high + 1 / 6, f"{kind}: {slope}"
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "axis"),
-    [("deep_sets", {}, 1), ("transformer", {"qkv": "tied", "norm": "none"}, 1), ("cnn1d", {"pixel": 4, "depth": 1, "padding": "circular"}, 1)],
-)
-def test_symmetries_of_an_architecture_are_symmetries_of_its_kernel(name: str, options: dict[str, Any], axis: int) -> None:
-    """Permutations of a set and of unmarked tokens, translations of a circular image: K(g x, x') = K(x, x')."""
-    network = ZOO[name](**options)
-    x, y = data(network), data(network, seed=4)
-    moved = {key: np.concatenate([a, np.roll(a, 1, axis)]) for key, a in x.items()}
-    here, there = np.split(np.asarray(tp.kernels(network, moved, y).ntk), 2)
-    np.testing.assert_allclose(there, here, rtol=1e-12)
+SYMMETRIC: list[tuple[str, dict[str, Any], str]] = [
+    ("deep_sets", {"element": 4}, "permutation"),
+    ("transformer", {"token": 4, "norm": "none"}, "permutation"),
+    ("cnn1d", {"pixel": 4, "depth": 1, "padding": "circular"}, "rotation"),
+    ("gnn", {"node": 4, "edges": ((0, 1), (1, 2), (2, 3), (3, 0))}, "rotation"),
+]
+
+
+@cache
+def symmetric_kernel(case: int) -> Compiled:
+    """Compiled once for all examples."""
+    name, options, _ = SYMMETRIC[case]
+    return exact(ZOO[name](**options))
+
+
+@pytest.mark.parametrize("case", range(len(SYMMETRIC)), ids=[f"{name}-{group}" for name, _, group in SYMMETRIC])
+@given(order=st.permutations(range(4)), shift=st.integers(1, 3), seed=st.integers(0, 2**16))
+@settings(max_examples=8)
+def test_symmetries_of_an_architecture_are_symmetries_of_its_kernel(case: int, order: list[int], shift: int, seed: int) -> None:
+    """Permutations of a set and of unmarked tokens, rotations of a circular image and of a cycle: K(g x, y) = K(x, y)."""
+    x, y = np.random.default_rng(seed).standard_normal((2, 1, 4, DIMENSION))
+    moved = x[:, order] if SYMMETRIC[case][2] == "permutation" else np.roll(x, shift, axis=1)
+    here, there = np.asarray(symmetric_kernel(case)(np.concatenate([x, moved]), y).ntk)
+    np.testing.assert_allclose(there, here, rtol=1e-11, atol=1e-13)
 
 
 def test_graphs_of_different_size_have_a_kernel() -> None:

@@ -44,20 +44,21 @@ def test_recorded_one_tap_convolution() -> None:
 
 
 @tp.network(x="token")
-def attention(x, weights, embed):
-    """One head with tied queries and keys; weights = softmax or the logits themselves."""
+def attention(x, weights, embed, position=0.0):
+    """One head with tied queries and keys; weights = softmax or the logits themselves; positions enter queries and keys only."""
     y = tp.embedding("E", 1.3) @ x + tp.bias("e", 0.2) if embed else x
     w, V = (tp.matrix("K"), tp.matrix("V", 1.2)) if embed else (tp.embedding("K"), tp.embedding("V", 1.2))
-    key = w @ y
+    key = w @ (y + tp.initial("P", variance=position**2, axes={"token": 3}) if position else y)
     logits = 0.9 * 1.1 * tp.moment(key * key.rename(token="source"))
     a = tp.softmax(logits, "source") if weights == "softmax" else logits
     out = tp.matrix("O", 0.8) @ tp.mix(a, (V @ y).rename(token="source"), "source") + tp.bias("o", 0.2)
     return tp.readout("v") @ out.mean("token")
 
 
-@pytest.mark.parametrize("name", ["attn_lin_softmax_gap", "attn_lin_identity_gap", "attn_lin_softmax_noembed_gap"])
+@pytest.mark.parametrize("name", ["attn_lin_softmax_gap", "attn_lin_identity_gap", "attn_lin_softmax_noembed_gap", "attn_lin_softmax_possum_gap"])
 def test_recorded_attention(name: str) -> None:
-    net = attention(token=3, weights="softmax" if "softmax" in name else "logits", embed="noembed" not in name)
+    weights = "softmax" if "softmax" in name else "logits"
+    net = attention(token=3, weights=weights, embed="noembed" not in name, position=0.7 if "possum" in name else 0.0)
     assert_recorded(tp.kernels(net, KERNELS["xs"]), name)
 
 
