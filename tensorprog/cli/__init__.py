@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when all went well, 2 when the input was refused, 130 when interrupted."""
+    """Run one command; 0 when all went well, 1 when a check of a study failed, 2 when the input was refused, 130 when interrupted."""
     from tensorprog.cli.app import app
     from tensorprog.cli.screen import err, failure
     from tensorprog.errors import TensorProgramError

@@ -96,7 +96,7 @@ def run(name: str, how: How, own: Own, options: Mapping[str, str]) -> None:
     screen.out.print(results.table())
     screen.plain(f"everything is in {folder.resolve()}   {perf_counter() - start:.0f} s")
     if not results.passed:
-        raise SystemExit(1)
+        raise SystemExit(1)  # what `main` and a shell see
 
 
 def setup(quick: bool, own: Own, options: Mapping[str, str]) -> Setup:

@@ -32,7 +32,7 @@ def test_help_is_quick() -> None:
     assert min(float(run.stdout.split("seconds")[-1]) for run in runs) < 0.5
 
 
-@pytest.mark.parametrize("command", ["check", "show", "draw", "kernel", "converge", "train", "demo", "list"])
+@pytest.mark.parametrize("command", ["check", "show", "draw", "kernel", "converge", "train", "demo", "study", "list"])
 def test_every_command_has_help(command: str) -> None:
     run = subprocess.run([sys.executable, "-m", "tensorprog.cli", command, "--help"], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("Usage: tensorprog " + command)
