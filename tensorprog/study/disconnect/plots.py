@@ -46,8 +46,9 @@ def drift(found: Found) -> Figure:
     ax.plot(widths, 0.7 * low * widths[0] / widths, color=FAINT, lw=1.2, ls=(0, (5, 3)), label=r"$n^{-1}$")
     ax.set_yscale("log")
     log_widths(ax, widths.tolist())
+    ax.set_ylim(t["drift"].min() / 12, None)
     ax.set_ylabel(r"$|K_T - K_0|\,/\,|K_0|$")
-    legend(ax, "lower left")
+    legend(ax, "lower left", ncols=2)
     caption(ax, "The kernel moves in training: ever less, or always", "root-mean-square over seeds; training until the kernel's loss is at 10%")
     return fig
 

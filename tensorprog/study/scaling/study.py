@@ -43,7 +43,7 @@ def _quick() -> Sequence[Part]:
     course = Course((0, 100, 400, 1200, 4000), 512)
     return (
         _law("xor", "XOR of 2 among 20 coordinates", xor, of.drawn("xor", 20, xor), of.all_of(of.gap("2.1", "xor, d = 20", 0.05, 0.05))),
-        _evolution(course, 2**14, total=1.5, late=0.1, moved=0.01),
+        _evolution(course, 2**14, total=1.5, late=0.1, moved=0.001),
     )
 
 
