@@ -1,4 +1,4 @@
-"""Figures 1-7 of Yang & Littwin 2021 (arXiv 2105.03703), drawn from programs.
+"""Figures 1-7 of Yang & Littwin 2021 (arXiv 2105.03703), drawn from programs, and longer training in the same notation.
 
     python examples/figures/figures.py [folder]
 
@@ -8,14 +8,17 @@ writes each as SVG, PNG, PDF and DOT.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path as Folder
 
 import jax.numpy as jnp
 
 import tensorprog as tp
-from tensorprog.interpret.diagram import TEST_PANEL, Diagram, Panel, Path, Row, draw
+from tensorprog.interpret.diagram import TEST_PANEL, Diagram, Panel, Path, Picture, Row, draw
+from tensorprog.language.expr import Apply, Expr
 from tensorprog.language.nonlin import user_function
 from tensorprog.language.text import parse
+from tensorprog.transform.unroll import LossGradient, unroll
 
 phi = tp.nonlinearity("phi", jnp.tanh)
 
@@ -73,6 +76,15 @@ def perceptron(xi: tp.Data) -> tp.Output:
     return tp.readout("v") @ x
 
 
+@tp.network
+def recurrent(xi1: tp.Data, xi2: tp.Data, xi3: tp.Data) -> tp.Output:
+    """The recurrent network of Figure 1, read out at its last step."""
+    W, U, b = tp.matrix("W"), tp.embedding("U"), tp.bias("b")
+    x = phi(U @ xi1 + b).named("x1")
+    x = phi((W @ x).named("h2") + U @ xi2 + b).named("x2")
+    return tp.readout("v") @ phi((W @ x).named("h3") + U @ xi3 + b).named("x3")
+
+
 ALGORITHM_1 = """
 program algorithm_1
 width n
@@ -127,6 +139,25 @@ def first_step() -> Diagram:
     )
 
 
+@tp.network
+def two_layers(xi: tp.Data) -> tp.Output:
+    """f = v . phi(W phi(U xi)) / sqrt(n), of which the paper's Algorithm 1 trains W."""
+    z = phi((tp.embedding("U") @ xi).named("g")).named("z")
+    return tp.readout("v") @ phi((tp.matrix("W") @ z).named("h")).named("x")
+
+
+def _gradient_of_l(f: Expr, y: Expr, axes: tuple[str, ...]) -> Expr:
+    """L'(f), a loss that knows its label."""
+    return Apply(replace(user_function("L", lambda f: f * f / 2), order=(1,)), (f,))
+
+
+def unrolled_step() -> Diagram:
+    """Algorithm 1 as `unroll` writes it: sample 1 is trained on, sample 2 is the probe."""
+    only_w = replace(two_layers(), training={"U": tp.Training(rate=0.0), "v": tp.Training(rate=0.0)})
+    u = unroll(only_w, 2, batches=[0], loss=LossGradient("L", _gradient_of_l))
+    return draw(u, unfold=True, style="paper")
+
+
 def figures() -> dict[str, Diagram]:
     """Every figure by its number in the paper."""
     p, q = ("x1", "h2", "x2", "h3"), ("x2", "h3")
@@ -143,15 +174,22 @@ def figures() -> dict[str, Diagram]:
         "6-backprop": draw(perceptron(), backward=True, legend=True),
         "6-backprop-paper": draw(perceptron(), backward=True, style="paper"),
         "7-algorithm": first_step(),
+        "7-unrolled": unrolled_step(),
+        "7-everything": draw(unroll(two_layers(), 2, batches=[0]), unfold=True, style="paper"),
     }
+
+
+def trainings() -> dict[str, Picture]:
+    """Three steps of SGD on one sample after the other, step by step."""
+    return {"8-mlp": draw(unroll(perceptron(), 4, batches=[0, 1, 2])), "8-rnn": draw(unroll(recurrent(), 4, batches=[0, 1, 2]))}
 
 
 def main(folder: str = "examples/figures") -> None:
     target = Folder(folder)
     target.mkdir(parents=True, exist_ok=True)
-    for name, diagram in figures().items():
+    for name, picture in (figures() | trainings()).items():
         for ending in ("svg", "png", "pdf", "dot"):
-            diagram.save(target / f"{name}.{ending}")
+            picture.save(target / f"{name}.{ending}")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tensorprog.interpret.diagram import glyphs as g
 from tensorprog.interpret.diagram.glyphs import Point, outline
-from tensorprog.interpret.diagram.marks import WHITE, Box, Disc, Ink, Mark, Stroke, Text, box_of, closed, moved
+from tensorprog.interpret.diagram.marks import WHITE, Box, Disc, Ink, Mark, Stroke, Text, box_of, closed, extent, moved
 from tensorprog.interpret.diagram.names import roman
 from tensorprog.interpret.diagram.placed import Placed, gate_key
-from tensorprog.interpret.diagram.routes import Segments, bounds, line
+from tensorprog.interpret.diagram.routes import Segments, bounds, line, point_on
 from tensorprog.interpret.diagram.spec import BLACK, GREEN, Graph, Panel
 
 AIR = 20.0  # between the lines of a broken drawing
+SAMPLES, NUDGE = 60, 4.0  # of a curve; by how much words give way
 TURN_AIR = 21.0  # that the arrow takes around its rows
 
 
@@ -54,10 +55,26 @@ def turn(lines: Sequence[Sequence[Mark]]) -> list[list[Mark]]:
     return out
 
 
-def inner_turn(placed: Placed) -> list[Mark]:
-    """The arrow around a backward row and the row above it, in a drawing that has other rows too."""
-    below = next(k for k, row in enumerate(placed.graph.rows) if row.leftward)
-    return _arrow(_extent(placed, [item for item in placed.at if placed.row(item) in (below - 1, below)]), last=True)
+def inner_turn(placed: Placed, curves: Iterable[Segments]) -> list[Mark]:
+    """The arrow around each backward row and the row above it, in a drawing that has other rows too; its words stand clear of the curves."""
+    points = [point_on(c, k / SAMPLES)[0] for c in curves for k in range(SAMPLES + 1)]
+    below = [k for k, row in enumerate(placed.graph.rows) if row.leftward]
+    boxes = [_extent(placed, [item for item in placed.at if placed.row(item) in (k - 1, k)]) for k in below]
+    return [mark for box in boxes for mark in _cleared(_arrow(box, last=True), points)]
+
+
+def _cleared(marks: Sequence[Mark], points: Sequence[Point]) -> list[Mark]:
+    """Words moved to the right until no curve passes through them."""
+    right = box_of(marks)[2]
+    return [_clear(mark, points, right) if isinstance(mark, Text) else mark for mark in marks]
+
+
+def _clear(mark: Text, points: Sequence[Point], end: float) -> Mark:
+    left, bottom, right, top = extent(mark)
+    across = [x for x, y in points if bottom - 1 < y < top + 1]
+    steps = range(int(max(end - TURN_AIR - right, 0.0) / NUDGE) + 1)
+    free = (NUDGE * k for k in steps if not any(left - 2 < x - NUDGE * k < right + 2 for x in across))
+    return moved(mark, next(free, 0.0), 0.0)
 
 
 def _arrow(box: Box, *, last: bool) -> list[Mark]:

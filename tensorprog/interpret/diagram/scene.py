@@ -28,7 +28,7 @@ def compose(placed: Placed) -> Scene:
     at = [] if graph.upward or graph.panels or len(graph.rows) > 2 else breaks(placed, curves, graph.line)
     lines = broken(placed, body, at) if at else [[upright(mark) for mark in body] if graph.upward else body]
     if graph.turn:
-        lines = turn(lines) if len(graph.rows) == 2 else [[*inner_turn(placed), *lines[0]], *lines[1:]]
+        lines = turn(lines) if len(graph.rows) == 2 else [[*inner_turn(placed, curves.values()), *lines[0]], *lines[1:]]
     marks = [*(mark for p in graph.panels for mark in panel(placed, p)), *(mark for own in lines for mark in own)]
     if graph.legend:
         marks += legend(graph, box_of(marks))
