@@ -65,7 +65,8 @@ def limit_outputs(
         dots: as in `limit`; "drop" shows what training would be if W^T were independent of W.
     """
     data = {name: a[None] for name, a in _slots(u, inputs).items()}
-    found = limit(u.program, data, scalars=given(u, inputs, labels, start), strategy=strategy, dots=dots)
+    compiled = u.powers.deviation > 0  # where features are learned every number is new at every step, and compiling costs more than it saves
+    found = limit(u.program, data, scalars=given(u, inputs, labels, start), strategy=strategy, dots=dots, jit=compiled)
     estimates = [Estimate(e.value[0], e.method, jnp.asarray(e.error)[0]) for e in found.estimates([Ref(f) for f in u.f])]
     return _joined(u, estimates)
 

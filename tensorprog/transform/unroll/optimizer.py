@@ -93,9 +93,13 @@ class Entrywise:
         return SGD(self.rate, 0.0, self.decay).schedule(steps)
 
 
-def sign_sgd(rate: Rate = 1.0, decay: float = 0.0) -> Entrywise:
-    """Q = sign(g)."""
-    return Entrywise("sign_sgd", lambda g: Apply(fn("sign"), (g[-1],)), rate, decay)
+def sign_sgd(rate: Rate = 1.0, eps: float = 0.0, decay: float = 0.0) -> Entrywise:
+    """Q = g / sqrt(g^2 + eps^2); sign(g) for eps = 0, which a gradient that is 0 but for rounding (of a dead relu, say) makes +-1."""
+
+    def update(g: tuple[Expr, ...]) -> Expr:
+        return mul(g[-1], power(add(power(g[-1], 2), number(eps**2)), -0.5)) if eps else Apply(fn("sign"), (g[-1],))
+
+    return Entrywise("sign_sgd", update, rate, decay)
 
 
 def adam(rate: Rate = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, decay: float = 0.0) -> Entrywise:
