@@ -95,6 +95,7 @@ LATER = {
     "limit": "tensorprog.interpret.limit.theorem:limit",
     "particles": "tensorprog.interpret.particles.estimate:particles",
     "Strategy": "tensorprog.gaussian.problem:Strategy",
+    "tile": "tensorprog.kernels.tile:tile",
     "empirical_kernels": "tensorprog.kernels.empirical:empirical_kernels",
     "particle_kernels": "tensorprog.kernels.particles:particle_kernels",
     "path_ntk": "tensorprog.kernels.paths:path_ntk",

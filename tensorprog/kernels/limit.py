@@ -15,6 +15,7 @@ from tensorprog.kernels.exact import Compiled, compiled, dimension
 from tensorprog.kernels.particles import particle_kernels
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.tile import tile
 from tensorprog.language.program import Network
 
 __all__ = ["Compiled", "Kernels", "compiled", "kernels"]
@@ -32,6 +33,7 @@ def kernels(
     block: int | None = None,
     samples: int = 32768,
     key: Array | None = None,
+    parts: bool = True,
 ) -> Kernels:
     """The limiting NNGP and NTK on data sets x1 (N1 points) and x2 (N2 points, default x1).
 
@@ -47,11 +49,17 @@ def kernels(
         flat_steps: take the derivative of a step as 0 (automatic differentiation's convention, not the theorem's).
         samples, key: particles in each of 8 replicates, and their random key (fixed if None), where sampling is needed.
         block: compute in tiles of so many points, which bounds memory; None: a size that fits.
+        parts: False leaves `by_parameter` empty, and then many pairs are evaluated by tables where that is possible: see `tile`, which
+            keeps the tables for later data, and gives float32 on request.
 
     Raises:
         InvalidProgram: data that do not fit the network's inputs.
         OutsideTheory: an expectation that does not exist.
     """
+    if not parts and not variances and dots == "derivative" and not flat_steps and not traced((x1, x2)):
+        fast = tile(network, strategy=strategy).tabulated(x1, x2)
+        if fast is not None:
+            return Kernels(fast.kernels["nngp"], fast.kernels["ntk"], {}, fast.error, fast.method)
     found = compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)
     if dimension(found.symbolic) <= strategy.max_dimension or variances or dots == "stein" or traced((x1, x2)):
         return found(x1, x2, variances)

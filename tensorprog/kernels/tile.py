@@ -51,7 +51,7 @@ class Tile:
 
     def measured(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result:
         """The same with error and method."""
-        found = None if traced((x1, x2)) else self._by_tables(x1, x2)
+        found = None if traced((x1, x2)) else self.tabulated(x1, x2)
         return self._by_rules(x1, x2) if found is None else found
 
     @cached_property
@@ -60,7 +60,8 @@ class Tile:
         found = self._exact.symbolic
         return Tabulated(Pairs(found, self.strategy, self.asked), degree(self.network)) if of_pairs(found) else None
 
-    def _by_tables(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result | None:
+    def tabulated(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result | None:
+        """The kernels by tables, or None: for few pairs, and where the network or the data have no table."""
         if self._tables is None:
             return None
         with jax.enable_x64(True):

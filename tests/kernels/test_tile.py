@@ -69,7 +69,7 @@ def test_cost_does_not_grow_with_depth() -> None:
 
 
 def test_equal_and_opposite_directions() -> None:
-    """One relu layer has K(theta) = K(0) (1 - theta / (2 pi) + O(theta^2)) and vanishes with (pi - theta) / (2 pi): arccos would keep 8 digits of theta."""
+    """One relu layer has K = K(0) (1 - theta / (2 pi) + O(theta^2)), and vanishes at pi with the same slope: arccos would keep 8 digits of theta."""
     angle = np.array([0.0, 1e-9, 1e-7, 1e-5])
     near = np.stack([np.cos(angle), np.sin(angle)], 1) @ np.eye(2, D)
     k = np.asarray(tile(mlp(depth=0), "ntk")(np.concatenate([near, -near, X[:93]]))["ntk"])[0]
@@ -129,3 +129,11 @@ def test_gradient_in_the_inputs() -> None:
 
         slope, h = jax.grad(corner)(x[0, 0]), 1e-5
         assert abs(slope - (corner(x[0, 0] + h) - corner(x[0, 0] - h)) / (2 * h)) < 1e-7
+
+
+def test_kernels_without_parts() -> None:
+    """The one entry point by tables."""
+    found = tp.kernels(NETWORKS["homogeneous"], X, parts=False)
+    assert "tabulated" in found.method
+    assert not found.by_parameter
+    np.testing.assert_allclose(found.ntk, by_rules("homogeneous").ntk, atol=float(found.error), rtol=0)
