@@ -162,7 +162,7 @@ def test_particles_follow_the_kernel_too() -> None:
 
 
 def test_sign_sgd_moves_by_its_tangent_operator() -> None:
-    """T22: one hidden relu layer at xi = 1, all trained: f_1 - f_0 = -eta sign(chi) sqrt(2/pi), within the error that quadrature across jumps states."""
+    """T22: one hidden relu layer at xi = 1, all trained: f_1 - f_0 = -eta sign(chi) sqrt(2/pi), within the stated error of quadrature over jumps."""
 
     @tp.network
     def shallow(x: Any) -> Any:
