@@ -12,7 +12,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     from tensorprog.errors import TensorProgramError
 
     try:
-        app(tokens)
+        code = app(tokens)
     except TensorProgramError as error:
         for line in str(error).splitlines():
             failure(line)
@@ -20,4 +20,4 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         err.print("interrupted")
         return 130
-    return 0
+    return code if isinstance(code, int) else 0

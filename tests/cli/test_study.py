@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tensorprog.cli import main
+from tensorprog.study.frame import Check, Found, Part, Study
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,13 @@ def test_a_part_is_run_told_and_kept(capsys: pytest.CaptureFixture[str]) -> None
     before = Path("out/study/linear/noise.npz").stat().st_mtime_ns
     assert main(["study", "linear", "--quick", "--parts", "noise"]) == 0
     assert Path("out/study/linear/noise.npz").stat().st_mtime_ns == before
+
+
+def test_a_failing_check_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = Part("p", "P", lambda run: Found({}, (Check("1", "two is at most one", 2.0, high=1.0),)))
+    monkeypatch.setattr("tensorprog.study.linear.study.STUDY", Study("linear", "Failing", lambda setup: [wrong]))
+    assert main(["study", "linear", "-o", "f"]) == 1
+    assert "fails" in capsys.readouterr().out
 
 
 @pytest.mark.slow

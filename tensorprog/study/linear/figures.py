@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tensorprog.study.frame import Found
 from tensorprog.study.linear.balance import Floats
 from tensorprog.study.linear.kernel import ntk
-from tensorprog.study.style import COLORS, FAINT, INK, MARKERS, by_width, canvas, caption, legend, log_percent, log_widths, panels
+from tensorprog.study.style import COLORS, FAINT, INK, KERNEL, MARKERS, by_width, canvas, caption, legend, log_percent, log_widths, panels
 
 BEHIND: dict[str, Any] = {"lw": 4.2, "alpha": 0.3, "solid_capstyle": "round"}
 LOST = 1e3  # errors that large, and NaN, are drawn here
@@ -128,6 +128,32 @@ def sequels(found: Found) -> Figure:
     axes[2].set_xlim(8, 36)
     for ax in axes[:2]:
         ax.set_xlim(0, 24)
+    legend(axes[0], "lower right")
+    return fig
+
+
+def hierarchy(found: Found) -> Figure:
+    """Modes in time and similarities of the items: rich above, lazy below."""
+    fig, axes = panels(12.5, 6.4, 2, 4, width_ratios=(1.7, 1, 1, 1))
+    t = found.table
+    for row, (lam, name) in enumerate(((0.01, "rich"), (-10.0, "lazy"))):
+        ax = axes[4 * row]
+        for mode in range(8):
+            mask = (t["lambda"] == lam) & (t["mode"] == mode)
+            level = (0, 0, 1, 1, 2, 2, 2, 2)[mode]
+            label = ("root and halves", "quarters", "pairs")[level] if mode in (0, 2, 4) else None
+            ax.plot(t["time"][mask], t["learned"][mask], color=COLORS[level], lw=1.8, label=label)
+        ax.set_ylabel("learned part of the mode")
+        ax.set_xlabel("t / τ")
+        caption(ax, f"λ = {lam:g}: {name}".replace("-", "−"), "singular modes of the hierarchy")
+        similarity = found.arrays[f"{lam:g}/similarity"]
+        for k, (matrix, title) in enumerate(zip(similarity, ("t = 0", "t = 10", "t = ∞"), strict=True)):
+            largest = float(np.abs(matrix).max())
+            axes[4 * row + 1 + k].imshow(matrix, cmap=KERNEL, vmin=-largest, vmax=largest, interpolation="nearest")
+            axes[4 * row + 1 + k].set_title(f"similarity, {title}", fontsize=10, color=INK, loc="left")
+            axes[4 * row + 1 + k].grid(visible=False)
+            axes[4 * row + 1 + k].tick_params(length=0, labelsize=8, labelcolor=FAINT)
+            axes[4 * row + 1 + k].spines[:].set_visible(False)
     legend(axes[0], "lower right")
     return fig
 

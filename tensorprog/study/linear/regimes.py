@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tensorprog.study.frame import Check, Columns, Found, Run, tidy
-from tensorprog.study.linear.balance import Floats, Shape, balanced
-from tensorprog.study.linear.kernel import distances, sensitivity
+from tensorprog.study.linear.balance import Floats, Shape, balanced, correlation
+from tensorprog.study.linear.kernel import distances, input_similarity, kernel_distance, sensitivity
 from tensorprog.study.linear.solution import solve
-from tensorprog.study.linear.tasks import continual
+from tensorprog.study.linear.tasks import continual, semantic
 
 FAMILIES = (Shape(4, 2, 2), Shape(2, 2, 2), Shape(2, 2, 4))
 LAMBDAS = (-20.0, -10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -100,6 +101,47 @@ def _forgotten(shape: Shape, lam: float, first: Floats, second: Floats, seed: in
     paths = (continual(start, (first, second), (2.0, np.inf)) for start in starts)
     path = next(p for p in paths if not any(s.saddle for s in p.solutions))
     return abs(float(path.losses[-1, 0]) - 0.5 * float(((first - second) ** 2).sum()))
+
+
+RICH, LAZY, STRUCTURED = 0.01, -10.0, 10.0
+
+
+def hierarchy(run: Run) -> Found:
+    """The semantic task, rich and lazy: how far each mode is learned in time, and how similar the hidden layer finds the items.
+
+    With a large second layer (lambda = 10) the NTK stays, but the small first layer is structured all the same: W1^T W1 -> V S^2 V^T / lambda.
+    """
+    x, y = semantic()
+    sigma = correlation(x, y)
+    u, s, vt = np.linalg.svd(sigma)
+    rows, arrays, half, turned = list[dict[str, Any]](), dict[str, Floats](), dict[float, Floats](), dict[float, float]()
+    for lam in (RICH, LAZY, STRUCTURED):
+        start = balanced(Shape(8, 8, 8), lam, scale=1e-2, seed=run.seed)
+        at = np.linspace(0, 30 if lam == RICH else 2, 161)
+        found = solve(start.w1, start.w2, sigma, at)
+        learned = np.diagonal(u.T @ found.product @ vt.T, axis1=1, axis2=2) / s
+        rows += [{"lambda": lam, "time": t, "mode": i, "learned": v} for t, row in zip(at, learned, strict=True) for i, v in enumerate(row)]
+        ends = solve(start.w1, start.w2, sigma, [0.0, 10.0, np.inf])
+        arrays[f"{lam:g}/similarity"], turned[lam] = input_similarity(ends, x), float(distances(ends)[-1])
+        half[lam] = at[np.argmax(learned > 0.5, axis=0)]
+    levels = [half[RICH][a:b] for a, b in ((0, 2), (2, 4), (4, 8))]
+    gap = min(float(later.min() - earlier.max()) for earlier, later in pairwise(levels))
+    like = {lam: _correlation(arrays[f"{lam:g}/similarity"][-1], y @ y.T) for lam in (RICH, STRUCTURED)}
+    checks = (
+        Check("hierarchy", "rich: levels are learned one after the other, smallest gap of half-times", gap, low=0.0),
+        Check("hierarchy", "lazy: all at once, spread of half-times / their mean", float(np.ptp(half[LAZY]) / half[LAZY].mean()), high=0.5),
+        Check("hierarchy", "rich: similarity of items follows that of their targets, correlation", like[RICH], low=0.9),
+        Check("hierarchy", "lazy: how far similarities turn", float(kernel_distance(*arrays[f"{LAZY:g}/similarity"][[0, -1]])), high=0.01),
+        Check("hierarchy", "λ = ±10: how far the NTK turns", max(turned[LAZY], turned[STRUCTURED]), high=0.01),
+        Check("hierarchy", "λ = 10: similarities are structured all the same, correlation", like[STRUCTURED], low=0.9),
+    )
+    return Found(tidy(rows), checks, arrays)
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    """Between the entries off the diagonal."""
+    off = ~np.eye(len(a), dtype=bool)
+    return float(np.corrcoef(a[off], b[off])[0, 1])
 
 
 def noise(run: Run, draws: int) -> Found:

@@ -27,6 +27,7 @@ def parts(setup: Setup) -> tuple[Part, ...]:
         ),
         Part("phases", "lazy, rich and delayed rich", partial(regimes.phases, seeds=tasks), {"seeds": tasks}, figures.phases),
         Part("sequels", "continual and reversal learning", regimes.sequels, {}, figures.sequels),
+        Part("hierarchy", "the semantic task", regimes.hierarchy, {}, figures.hierarchy),
         Part("noise", "sensitivity to noise", partial(regimes.noise, draws=4000), {"draws": 4000}, figures.noise),
         Part(
             "bridge",
