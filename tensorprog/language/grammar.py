@@ -184,7 +184,7 @@ class Expressions:
             case "tensor" | "onehot" | "eye":
                 return _constants(line, word)
             case _:
-                way_out = f"Give it a line of its own: y := {word.text}(..)"
+                way_out = f"Give it a line of its own: {'c' if word.text == 'moment' else 'y'} := {word.text}(..)"
                 raise Fault(word.column, f"{word.text} stands inside an expression", way_out, word.text)
 
 
