@@ -70,7 +70,15 @@ def show(architecture: str, /, *, backward: bool = False, json: bool = False, ou
 
 @app.command(group=LOOK)
 def draw(
-    architecture: str, /, *, output: Output = None, backward: bool = False, unfold: bool = False, legend: bool = False, **options: OwnOption
+    architecture: str,
+    /,
+    *,
+    output: Output = None,
+    backward: bool = False,
+    unfold: bool = False,
+    legend: bool = False,
+    training: int = 0,
+    **options: OwnOption,
 ) -> None:
     """Draw the program in the notation of the papers.
 
@@ -80,10 +88,11 @@ def draw(
         backward: With the backward pass mirrored under the forward pass.
         unfold: One node for every position of a family, instead of one for the family.
         legend: Explain the notation in the picture.
+        training: So many steps of SGD, each on a sample of its own: what every step adds to every later pass; with --unfold, all of it and a probe.
     """
     from tensorprog.cli import look
 
-    look.draw(architecture, options, output=output, backward=backward, unfold=unfold, legend=legend)
+    look.draw(architecture, options, output=output, backward=backward, unfold=unfold, legend=legend, training=training)
 
 
 @app.command(group=COMPUTE)

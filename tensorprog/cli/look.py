@@ -5,10 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tensorprog.cli import screen, subject
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.program import Network
+from tensorprog.language.program import Network, Program
+
+if TYPE_CHECKING:
+    from tensorprog.transform.unroll import Unrolled
 
 Options = Mapping[str, str]
 
@@ -67,11 +71,25 @@ def show(name: str, options: Options, *, backward: bool, json: bool, output: Pat
         screen.wrote(output)
 
 
-def draw(name: str, options: Options, *, output: Path | None, backward: bool, unfold: bool, legend: bool) -> None:
+def draw(name: str, options: Options, *, output: Path | None, backward: bool, unfold: bool, legend: bool, training: int) -> None:
     """The picture, in the format that the ending of `output` names."""
     from tensorprog.interpret.diagram import draw as diagram
 
     found = subject.load(name, options)
     path = output or Path(f"{Path(name).stem}.svg")
-    diagram(found, backward=backward, unfold=unfold, legend=legend, file=path)
+    if training:
+        trained(name, found, training).draw(str(path), unfold=unfold, **({"legend": legend} if unfold else {}))
+    else:
+        diagram(found, backward=backward, unfold=unfold, legend=legend, file=path)
     screen.wrote(path)
+
+
+def trained(name: str, found: Network | Program, steps: int) -> Unrolled:
+    """So many steps of SGD, each on a sample of its own, and a probe."""
+    from tensorprog.transform.unroll import unroll
+
+    if not isinstance(found, Network):
+        raise InvalidProgram(f"{name}: a program without a readout cannot be trained. Make it a network: add a `readout` line.")
+    if steps < 1:
+        raise InvalidProgram(f"--training {steps}: training has at least one step. Give 1 or more.")
+    return unroll(found, steps + 1, batches=range(steps))

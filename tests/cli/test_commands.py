@@ -77,6 +77,12 @@ def test_draw(ending: str) -> None:
     assert Path(f"picture.{ending}").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("unfold", [(), ("--unfold",)])
+def test_draw_training(unfold: tuple[str, ...]) -> None:
+    assert main(["draw", "mlp", "--depth", "1", "--training", "1", *unfold, "-o", "training.dot"]) == 0
+    assert ("dev_x1_1[1]" in Path("training.dot").read_text()) == bool(unfold)
+
+
 def test_kernel_saves_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kernel", "mlp", "--depth", "1", "--points", "3", "-o", "k.npz"]) == 0
     out = capsys.readouterr().out
@@ -107,6 +113,7 @@ REFUSED = {
     "a nonlinearity that does not exist": (["show", "mlp", "--nonlinearity", "reul"], "no nonlinearity is called 'reul'"),
     "a nonlinearity without its constant": (["show", "mlp", "--nonlinearity", "leaky_relu"], "leaky_relu takes 1 constants"),
     "a picture of no known kind": (["draw", "mlp", "-o", "mlp.gif"], ".gif is none of .svg, .png, .pdf, .dot"),
+    "training without a step": (["draw", "mlp", "--training", "-1"], "--training -1: training has at least one step."),
     "kernels of no known kind": (["kernel", "mlp", "-o", "k.txt"], "k.txt: this is saved as .npz"),
     "data that do not exist": (["kernel", "mlp", "--data", "no.npz"], "no.npz: [data] there is no such file"),
     "tiles without a store": (["kernel", "mlp", "--tile", "8"], "Save them with -o k.zarr."),

@@ -98,6 +98,14 @@ def test_adam_adds_vectors() -> None:
     assert {a.key for a in steps.additions} == {"U", "W2", "W2^T", "v"}
 
 
+def test_rules_have_the_factors_of_their_tensors() -> None:
+    rules = steps_of(unroll(mlp(depth=2, sigma_w=2.0), 2, steps=2)).rules
+    assert [r.adds for r in rules if r.to in ("h^{1}_{t}", "v")] == [
+        r"-4\,\eta\,\chi_{s}\,dh^{1}_{s}\,\theta^{W^{2}}_{st}",
+        r"-\eta\,\chi_{s}\,dv_{s}",
+    ]
+
+
 def overlap(a: Box, b: Box) -> bool:
     return min(a[2], b[2]) - max(a[0], b[0]) > 0.05 and min(a[3], b[3]) - max(a[1], b[1]) > 0.05
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isclose
 from typing import Literal
 
 from tensorprog.interpret.diagram.names import indexed, transposed, typeset
+from tensorprog.interpret.diagram.psi import number
 from tensorprog.language.expr import refs
-from tensorprog.language.instr import Embedding, MatMul
+from tensorprog.language.instr import Embedding, Gaussian, MatMul
 from tensorprog.transform.prune import needed
 from tensorprog.transform.unroll import Unrolled
 
@@ -166,30 +168,43 @@ def _rules(u: Unrolled, additions: Sequence[Addition]) -> list[Rule]:
 def _rule(u: Unrolled, key: str) -> Rule:
     back, tensor, transpose = u.tape.back, key.removesuffix(TRANSPOSED), key.endswith(TRANSPOSED)
     if tensor in back.uses:
+        m = u.program.matrix[tensor]
         left, right = ([p[k] for p in back.uses[tensor]] for k in (0, 1))
         inner, outer = (left, right) if transpose else (right, left)
-        return _of_matrix(u, _matrix(tensor, transpose), inner, outer, [_twin(x, u) for x in outer], "n")
-    embedded = [v for v in u.network.program.vectors if isinstance(v.law, Embedding) and v.law.matrix == tensor and v.name in back.adjoint]
+        ratio = u.program.width[m.rows].ratio / u.program.width[m.cols].ratio if transpose else 1
+        return _of_matrix(u, _matrix(tensor, transpose), inner, outer, [_twin(x, u) for x in outer], "n", _eta(u, tensor, m.sigma, float(ratio)))
+    embedded = [(v, v.law) for v in u.network.program.vectors if isinstance(v.law, Embedding) and v.law.matrix == tensor and v.name in back.adjoint]
     if embedded:
-        xi = [v.law.input for v in embedded if isinstance(v.law, Embedding)]
-        return _of_matrix(u, typeset(tensor), xi, [back.adjoint[v.name] for v in embedded], [v.name for v in embedded], "d")
+        gradients, to = [back.adjoint[v.name] for v, _ in embedded], [v.name for v, _ in embedded]
+        return _of_matrix(u, typeset(tensor), [law.input for _, law in embedded], gradients, to, "d", _eta(u, tensor, embedded[0][1].sigma))
+    law = next(v.law for v in u.tape.program.vectors if v.name == tensor)
+    eta = _eta(u, tensor, law.variance**0.5 if isinstance(law, Gaussian) else 1.0)
     own = indexed("d" + typeset(tensor), "s")
     if entrywise(u):
         update = _update(typeset(tensor), "s")
-        return Rule(False, rf"{update} = Q(\chi_{{s}}\,{own})", rf"-\eta\,{update}", typeset(tensor))
-    read = next((f" = {indexed(typeset(r.of), 's')}" for r in u.network.readouts if r.vector == tensor), "")
-    return Rule(False, own + read, rf"-\eta\,\chi_{{s}}\,{own}", typeset(tensor))
+        return Rule(False, rf"{update} = Q(\chi_{{s}}\,{own})", rf"-{eta}\,{update}", typeset(tensor))
+    read = next((f" = {indexed(typeset(r.of), 's')}" for r in u.network.readouts if r.vector == tensor and r.sigma == 1), "")
+    return Rule(False, own + read, rf"-{eta}\,\chi_{{s}}\,{own}", typeset(tensor))
 
 
-def _of_matrix(u: Unrolled, matrix: str, inner: Sequence[str], outer: Sequence[str], to: Sequence[str], over: str) -> Rule:
+def _of_matrix(u: Unrolled, matrix: str, inner: Sequence[str], outer: Sequence[str], to: Sequence[str], over: str, eta: str) -> Rule:
     """Of l r^T: r_s . r_t weighs l_s."""
     then, now, left = indexed(_row(inner, u), "s"), indexed(_row(inner, u), "t"), indexed(_row(outer, u), "s")
     target = indexed(_row(to, u), "t")
     if entrywise(u):
         update = _update(matrix, "s")
-        return Rule(False, rf"{update} = Q(\chi_{{s}}\,{left}\,{_transposed(then)})", rf"-\eta\,{update}\,{now}/{over}", target)
+        return Rule(False, rf"{update} = Q(\chi_{{s}}\,{left}\,{_transposed(then)})", rf"-{eta}\,{update}\,{now}/{over}", target)
     theta = _theta(matrix, "s", "t")
-    return Rule(True, f"{theta} = {_transposed(then)}{now}/{over}", rf"-\eta\,\chi_{{s}}\,{left}\,{theta}", target)
+    return Rule(True, f"{theta} = {_transposed(then)}{now}/{over}", rf"-{eta}\,\chi_{{s}}\,{left}\,{theta}", target)
+
+
+def _eta(u: Unrolled, tensor: str, sigma: float, ratio: float = 1.0) -> str:
+    """The learning rate with the tensor's own factors: its rate, sigma^2 (entrywise: sigma), a ratio of widths."""
+    trained = u.network.trained(tensor)
+    linear = u.tape.pace[tensor] * sigma**2 * ratio
+    by_entry = trained.rate * ratio * (sigma if trained.convention == "unit" else 1.0)
+    factor = by_entry if entrywise(u) else linear
+    return r"\eta" if isclose(factor, 1.0) else number(factor) + r"\,\eta"
 
 
 def _matrix(tensor: str, transpose: bool) -> str:
