@@ -140,6 +140,7 @@ def norm_of_truth(kernel: ArrayLike, mean: ArrayLike, points: int = 2000) -> flo
     return float(np.sqrt(2 * h @ np.linalg.solve(k + 1e-10 * np.trace(k) / len(k) * np.eye(len(k)), h)))
 
 
+@double
 def bandits(run: Run, *, network: Network, problems: Sequence[Problem], width: int, judged: bool) -> Found:
     """Regret by rule of exploration, of the network and of its Gaussian process at infinite width."""
     rows: list[dict[str, Any]] = []

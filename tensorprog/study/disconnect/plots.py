@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from tensorprog.study.frame import Columns, Found
 from tensorprog.study.style import COLORS, FAINT, INK, MARKERS, by_width, canvas, caption, legend, log_widths, panels
 
-NAMES = {"ngd": "natural gradient, rate 1/2", "gd": "gradient descent", "gd linearized": "linearized network", "gd bound": "theory's bound"}
+NAMES = {"ngd": "natural gradient, rate 1/2", "gd": "gradient descent", "gd linearized": "the same, linearized", "gd bound": "its bound"}
 
 
 def fluctuation(found: Found) -> Figure:

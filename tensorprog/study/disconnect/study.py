@@ -24,14 +24,8 @@ def parts(setup: Setup) -> Sequence[Part]:
     """The experiments: quick, full, or on a user's network and data."""
     if setup.network is not None:
         return _own(setup, setup.network)
-    return [
-        _fluctuation(setup.quick),
-        _drift(setup.quick),
-        _natural(setup.quick),
-        _bandits(setup.quick),
-        _continual(setup.quick),
-        _infinite(setup.quick),
-    ]
+    quick = setup.quick
+    return [_fluctuation(quick), _drift(quick), *_natural(quick), _bandits(quick), _continual(quick), *_infinite(quick)]
 
 
 def deep_relu(depths: Sequence[int]) -> dict[str, Network]:
@@ -74,17 +68,21 @@ def _drift(quick: bool) -> Part:
     return _part("drift", "the kernel in training", of.drifting, plots.drift, subjects=subjects, x=x, y=y, margin=0.4, **settings)
 
 
-def _natural(quick: bool) -> Part:
+def _natural(quick: bool) -> list[Part]:
     x, y = gaussians(20, 10, 0)
-    settings = {"widths": (32, 128, 512), "seeds": 2} if quick else {"widths": (32, 128, 512, 2048), "seeds": 5}
-    subjects = smooth((1,)) | deep_relu((1,))
-    return _part(
-        "natural", "natural gradient descent and the stability of the Jacobian", of.natural, plots.natural, subjects=subjects, x=x, y=y, **settings
-    )
+    title, few = "natural gradient descent and the stability of the Jacobian", {"widths": (32, 128, 512), "seeds": 2}
+    shallow = {**few, "subjects": smooth((1,)) | deep_relu((1,))}
+    if quick:
+        return [_part("natural", title, of.natural, plots.natural, x=x, y=y, **shallow)]
+    deep = {**few, "subjects": smooth((4,)) | deep_relu((4,))}
+    return [
+        _part("natural", title, of.natural, plots.natural, x=x, y=y, **{**shallow, "widths": (32, 128, 512, 2048), "seeds": 5}),
+        _part("natural_deep", f"{title}, four layers", of.natural, plots.natural, x=x, y=y, **deep),
+    ]
 
 
 def _bandits(quick: bool) -> Part:
-    rounds, seeds = (300, 2) if quick else (1000, 5)
+    rounds, seeds = (300, 2) if quick else (1000, 3)
     run = partial(
         of.bandits, network=perceptron(depth=1), problems=[of.contextual(rounds, 4, 6, s) for s in range(seeds)], width=32, judged=not quick
     )
@@ -100,26 +98,19 @@ def _continual(quick: bool) -> Part:
     return Part("continual", "forgetting by width and epochs", run, settings, plots.continual)
 
 
-def _infinite(quick: bool) -> Part:
+def _infinite(quick: bool) -> list[Part]:
     x, y, grid = wave(6)
-    settings = (
-        {"widths": (32, 128, 512), "seeds": 4, "margin": 0.25}
-        if quick
-        else {"widths": (32, 64, 128, 256, 512, 1024, 2048), "seeds": 8, "margin": 0.15}
-    )
-    network = perceptron(depth=1)
-    return _part(
-        "infinite",
-        "functions beside the infinite-width prediction",
-        of.infinite,
-        plots.infinite,
-        network=network,
-        x=x,
-        y=y,
-        x_test=grid,
-        level=0.01,
-        **settings,
-    )
+    title, data = "functions beside the infinite-width prediction", {"x": x, "y": y, "x_test": grid}
+    smooth_one, rough = perceptron(depth=1, nonlinearity="tanh", sigma=2.0), perceptron(depth=1)
+    if quick:
+        few = {"widths": (64, 256, 1024), "seeds": 4, "margin": 0.25, "level": 0.1}
+        return [_part("infinite", title, of.infinite, plots.infinite, network=smooth_one, **data, **few)]
+    many = {"widths": (64, 128, 256, 512, 1024, 2048), "seeds": 12, "margin": 0.15, "level": 0.1}
+    long = {"widths": (64, 256, 1024), "seeds": 8, "margin": 0.5, "level": 0.01}
+    return [
+        _part("infinite", title, of.infinite, plots.infinite, network=smooth_one, **data, **many),
+        _part("infinite_long", f"{title}, ReLU, trained for long", of.infinite, plots.infinite, network=rough, **data, **long),
+    ]
 
 
 def _own(setup: Setup, network: Network) -> Sequence[Part]:
