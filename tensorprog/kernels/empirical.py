@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
+from math import isqrt, prod
 from typing import Literal
 
 import jax
@@ -166,8 +166,16 @@ def _over_outputs(a: Gradient, b: Gradient, copies: int, full: bool, local: bool
     if local:
         blocks = at(c[0], c[0])
         return jnp.einsum("cd,ab...->abcd...", jnp.eye(copies, dtype=blocks.dtype), blocks)
-    blocks = jax.lax.map(lambda i: jax.lax.map(lambda j: at(i, j), c), c)
-    return jnp.moveaxis(blocks, (0, 1), (2, 3))
+    (l, r), (l2, r2) = ((_as_positions(g.l, copies), _as_positions(g.r, copies)) for g in (a, b))
+    together = (a.factor * inner_products(l, r, l2, r2)).reshape(*shape[:2], copies, isqrt(prod(shape[2:])), copies, -1)
+    return together.swapaxes(3, 4).reshape(*shape[:2], copies, copies, *shape[2:])
+
+
+def _as_positions(a: Array, copies: int) -> Array:
+    """(C, N, O, S, width) -> (N, C O, S, width): copies of the output beside its positions; 1 where nothing depends on the output."""
+    if a.shape[0] == 1 and a.shape[2] == 1:
+        return a[0]
+    return jnp.moveaxis(jnp.broadcast_to(a, (copies, *a.shape[1:])), 0, 1).reshape(a.shape[1], copies * a.shape[2], *a.shape[3:])
 
 
 def _pick(a: Array, c: Array) -> Array:

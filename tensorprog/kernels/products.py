@@ -7,6 +7,7 @@ narrow layers) the gradients themselves are formed, a slab of rows at a time, so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ def concatenated(sides: list[Array]) -> Array:
 def inner_products(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     """All inner products (N1, N2, O, O) of the gradients of one output, (N, O, S, rows) and (N, O, S, cols), in the cheaper of the two orders."""
     if _prefers_pairs(l.shape[0], l2.shape[0], l.shape[2], l.shape[3], r.shape[3]):
+        if prod(l.shape[:3]) * prod(l2.shape[:3]) <= BUDGET // 8:
+            return _at_once(l, r, l2, r2)
         return jax.lax.map(lambda one: _by_pairs(one[0], one[1], l2, r2), (l, r))
     return _by_gradients(l, r, l2, r2)
 
@@ -46,6 +49,12 @@ def inner_products(l: Array, r: Array, l2: Array, r2: Array) -> Array:
 def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
     """Fewer multiplications for a pair of points than the gradients' inner product and their forming."""
     return positions**2 * (rows + cols) <= rows * cols * (1 + positions / points + positions / points2)
+
+
+def _at_once(l: Array, r: Array, l2: Array, r2: Array) -> Array:
+    """By pairs, as one matrix product a side."""
+    both = jnp.einsum("aosi,bpti->aosbpt", l, l2) * jnp.einsum("aosi,bpti->aosbpt", r, r2)
+    return both.sum((2, 5)).transpose(0, 2, 1, 3)
 
 
 def _by_pairs(l: Array, r: Array, l2: Array, r2: Array) -> Array:
