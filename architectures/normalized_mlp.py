@@ -54,17 +54,17 @@ def batchnorm_mlp(
     phi = tp.nonlinearity(nonlinearity)
     h = tp.embedding("U", sigma_w) @ x
     for l in range(2, depth + 1):
-        h = tp.matrix(f"W{l}", sigma_w) @ phi(_batchnorm(h, batch, pieces, eps))
-    return tp.readout("v", sigma_v) @ phi(_batchnorm(h, batch, pieces, eps))
+        h = tp.matrix(f"W{l}", sigma_w) @ _activation(h, phi, batch, pieces, eps)
+    return tp.readout("v", sigma_v) @ _activation(h, phi, batch, pieces, eps)
 
 
-def _batchnorm(h: tp.Value, batch: int, pieces: tuple[int, ...], eps: float) -> tp.Value:
-    """Every piece by itself: gathered, normalized, and put back in its place."""
+def _activation(h: tp.Value, phi: tp.Nonlinearity, batch: int, pieces: tuple[int, ...], eps: float) -> tp.Value:
+    """phi after batchnorm, every piece by itself: gathered, normalized, and put back in its place."""
     if not pieces:
-        return tp.batchnorm(h, "batch", eps=eps)
+        return phi(tp.batchnorm(h, "batch", eps=eps))
     whole, start = list[tp.Value](), 0
     for k, size in enumerate(split(batch, pieces)):
-        part = tp.batchnorm(h.gather("batch", range(start, start + size), into=f"piece{k}"), f"piece{k}", eps=eps)
+        part = phi(tp.batchnorm(h.gather("batch", range(start, start + size), into=f"piece{k}"), f"piece{k}", eps=eps))
         whole.append(part.gather(f"piece{k}", [i - start if start <= i < start + size else -1 for i in range(batch)], into="batch"))
         start += size
     return sum(whole[1:], whole[0])

@@ -41,7 +41,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("normalized_mlp", {}),
     ("normalized_mlp", {"norm": "rms", "depth": 3, "sigma_b": 0.2, "eps": 0.1}),
     ("batchnorm_mlp", {"depth": 2}),
-    ("batchnorm_mlp", {"batch": 5, "pieces": (3, 2)}),
+    ("batchnorm_mlp", {"batch": 9, "pieces": (5, 4)}),
     ("batchnorm_cnn", {"depth": 2, "eps": 0.1}),
     ("gnn", {"sigma_b": 0.1}),
     ("gnn", {"pool": False, "edges": ((0, 1), (1, 2), (2, 0), (2, 3))}),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tensorprog as tp
+from architectures.normalized_mlp import batchnorm_mlp
+from tensorprog.gaussian.problem import Strategy
 from tensorprog.kernels.exact import compiled, dimension, symbolic
 
 RECORDED = np.load(Path(__file__).parents[1] / "oracles" / "architectures.npz")
@@ -22,6 +24,16 @@ def test_relu_batchnorm_is_one_integral(batch: str) -> None:
     x = RECORDED[f"bn_x{batch}"][None]
     found = tp.limit(batchnormed(batch=x.shape[1]).program, x)
     np.testing.assert_allclose(found.gram("x1", "x1")[0], RECORDED[f"bn_d1_nngp{batch}"], rtol=1e-6)
+
+
+def test_across_two_batches_it_is_two_integrals() -> None:
+    """Batches of 7 and 6, each normalized by itself, under the same weights; the recorded double integrals are good to 1e-4."""
+    x = np.concatenate([RECORDED["bn_x1"], RECORDED["bn_x2"]])[None]
+    network = batchnorm_mlp(batch=13, pieces=(7, 6))
+    found = tp.limit(network.program, x, strategy=Strategy(nodes=60)).gram(*network.program.outputs * 2)[0]
+    np.testing.assert_allclose(found[:7, 7:], RECORDED["bn_d1_nngpx"], rtol=1e-4)
+    np.testing.assert_allclose(found[:7, :7], RECORDED["bn_d1_nngp1"], rtol=1e-6)
+    np.testing.assert_allclose(found[7:, 7:], RECORDED["bn_d1_nngp2"], rtol=1e-6)
 
 
 def test_scale_does_not_matter() -> None:

@@ -92,12 +92,14 @@ def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, s
         return jax.lax.map(at, padded.reshape(-1, chunk)).sum(0) * step
 
     def along_second(q: Quadratic, taus: Array, step: Array) -> Array:
-        """e^{-s Q} of the second sum goes into the law, node by node."""
+        """e^{-s Q} of the second sum goes into the law, node by node, in the eigenbasis of the second sum."""
+        values, vectors = jnp.linalg.eigh(whole.squares[1])
+        rates = 2 * jnp.where(values > CUT * values[..., -1:], values, 0.0)
 
         def at(tau: Array) -> Array:
-            factor = jnp.linalg.cholesky(jnp.eye(len(sums[0].forms) + len(q.forms)) + 2 * jnp.exp(tau) * whole.squares[1])
-            log_weight = -jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1) + _log_weight(q, whole.scale[1], tau[None])[..., 0]
-            inverse = jax.scipy.linalg.solve_triangular(factor, jnp.broadcast_to(jnp.eye(factor.shape[-1]), factor.shape), lower=True)
+            shrunk = 1 / (1 + jnp.exp(tau) * rates)
+            log_weight = 0.5 * jnp.log(shrunk).sum(-1) + _log_weight(q, whole.scale[1], tau[None])[..., 0]
+            inverse = jnp.sqrt(shrunk)[..., None] * vectors.mT
             loads = [(inverse @ l[..., None])[..., 0] for l in whole.loads]
             given = replace(whole, squares=(inverse @ whole.squares[0] @ inverse.mT, whole.squares[1]), loads=loads)
             return jnp.exp(log_weight) * along_first(given)
