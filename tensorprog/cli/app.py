@@ -273,6 +273,7 @@ def transfer(
     steps: int = 20,
     seeds: int = 2,
     points: int = 32,
+    limit: bool = False,
     output: Output = None,
     **options: OwnOption,
 ) -> None:
@@ -287,13 +288,14 @@ def transfer(
         steps: Steps of full-batch training.
         seeds: Networks at each rate.
         points: Digits 3 and 8 to train on.
+        limit: Draw the limit's own curve, in ntp and mup (SGD; in muP minutes of sampling, so take few points and steps).
         output: Write the plot (.svg, .png, .pdf) or the losses (.json) here.
     """
     from tensorprog.cli import widths as command
 
     command.transfer(
         architecture, options, optimizer=optimizer, widths=widths, rates=rates, parametrizations=parametrizations,
-        steps=steps, seeds=seeds, points=points, output=output,
+        steps=steps, seeds=seeds, points=points, limit=limit, output=output,
     )  # fmt: skip
 
 

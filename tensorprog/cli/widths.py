@@ -69,6 +69,7 @@ def transfer(
     steps: int,
     seeds: int,
     points: int,
+    limit: bool,
     output: Path | None,
 ) -> None:
     """The best learning rate by width in each parametrization; the plot, or the losses, into a file."""
@@ -78,6 +79,8 @@ def transfer(
     chosen, grid, several = widths_of(widths), rates_of(rates), [named(p.strip()) for p in parametrizations.split(",")]
     network = subject.network(name, options)
     x, y = _points(network, points)
+    if limit and (optimizer != "sgd" or output is None):
+        raise InvalidProgram("--limit draws the limit of SGD into a plot. Give --output, and --optimizer sgd.")
     reached: list[Transfer] = []
     try:
         with screen.progress(f"training {network.name}") as progress:
@@ -89,6 +92,22 @@ def transfer(
         for study in reached[-1:]:
             screen.out.print(study.table())
             _save(study, output)
+    if limit and output is not None:
+        _with_limit(reached[-1], network, x, y, steps, output)
+
+
+def _with_limit(study: Transfer, network: Network, x: data.Floats, y: data.Floats, steps: int, output: Path) -> None:
+    """The plot again, with the limit's own curves."""
+    from tensorprog.study.transfer_limit import limit_curve
+
+    curves: dict[str, tuple[data.Floats, data.Floats]] = {}
+    for name in study.parametrizations:
+        if name in ("ntp", "mup"):
+            with screen.progress(f"{network.name}, the limit of {name}") as progress:
+                found = limit_curve(network, x, y, study.widths[0], list(study.rates), parametrization=name, steps=steps, tell=progress)
+            curves[name] = found.rates, found.losses
+    study.plot(curves).savefig(output)
+    screen.wrote(output)
 
 
 def rates_of(words: str) -> tuple[float, ...]:
