@@ -43,7 +43,8 @@ def convergence(*studies: Study) -> Figure:
     fig = Figure(figsize=(0.4 + 6.0 * len(studies), 4.6), layout="constrained")
     for ax, study in zip(np.atleast_1d(fig.subplots(1, len(studies), sharey=True)), studies, strict=True):
         dress(ax)
-        _convergence(ax, study)
+        _convergence(ax, study, study.name if len(studies) > 1 else f"{study.name}: finite networks approach the limit")
+        ax.label_outer()
     return fig
 
 
@@ -100,7 +101,7 @@ def contributions(by_parameter: Mapping[str, ArrayLike], title: str = "Which par
 # Panels.
 
 
-def _convergence(ax: Axes, study: Study) -> None:
+def _convergence(ax: Axes, study: Study, title: str) -> None:
     widths = np.array(study.widths, dtype=float)
     for i, curve in enumerate(study.curves):
         _curve(ax, curve, COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)], 1.0 + 0.05 * (i - (len(study.curves) - 1) / 2))
