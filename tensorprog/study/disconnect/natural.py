@@ -82,7 +82,7 @@ def natural_gradient_descent(network: Network, params: Params, n: int, x: Inputs
         raise InvalidProgram(f"[study] {target.size} outputs and {entries} parameters: J J^T is singular. Take a wider network or fewer points.")
     if (shape := jax.eval_shape(lambda p: apply(network, p, n, data), dict(params)).shape) != target.shape:
         raise InvalidProgram(f"[shape] y has shape {target.shape}, but f at the points has shape {shape}.")
-    return jax.jit(partial(_natural, network, n, steps))(dict(params), data, target, jnp.asarray(rate))
+    return jax.jit(partial(_natural, network, n, steps))(_precise(params), data, target, jnp.asarray(rate))
 
 
 def _natural(network: Network, n: int, steps: int, params: Params, data: Points, y: Array, rate: Array) -> NaturalPath:
@@ -111,10 +111,10 @@ def _natural(network: Network, n: int, steps: int, params: Params, data: Points,
 @double
 def gradient_descent_beside(network: Network, params: Params, n: int, x: Inputs, y: ArrayLike, *, steps: int) -> Descent:
     """Gradient descent of the same network for `steps` steps; arguments as of `natural_gradient_descent`."""
-    data, target = points_of(network, x), jnp.asarray(y)
-    kernel = _gram(jax.jit(lambda p: jacobian(network, p, n, data))(dict(params)))
+    data, target, params = points_of(network, x), jnp.asarray(y), _precise(params)
+    kernel = _gram(jax.jit(lambda p: jacobian(network, p, n, data))(params))
     rate = 0.5 * largest_stable_rate(kernel)
-    path = jax.jit(lambda p: train(network, p, n, data, target, rate=rate, steps=steps))(dict(params))
+    path = jax.jit(lambda p: train(network, p, n, data, target, rate=rate, steps=steps))(params)
     f0 = path.train[0].ravel()
     linear = gradient_descent(kernel, target.ravel(), rate=rate, steps=steps, f0=f0).train
     spectrum = jnp.linalg.eigvalsh(kernel)
@@ -132,3 +132,8 @@ def _gram(j: Params) -> Array:
 
 def _moving(network: Network, n: int) -> dict[str, float]:
     return {name: r for name, r in unit_rates(network, n).items() if r != 0.0}
+
+
+def _precise(params: Params) -> dict[str, Array]:
+    """The tensors in the precision of the work: C' divides by a small eigenvalue."""
+    return {name: jnp.asarray(a, jnp.result_type(float)) for name, a in params.items()}
