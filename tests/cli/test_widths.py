@@ -21,8 +21,9 @@ def test_the_table_and_its_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(Path("table.json").read_text())["rows"][0]["class"] == "matrix-like"
 
 
+@pytest.mark.slow
 def test_the_check_names_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["mup", "mlp", "--depth", "1", "--parametrization", "ntp", "--optimizer", "sgd", "--check", "8,128", "-o", "check.png"]
+    command = ["mup", "mlp", "--depth", "1", "--parametrization", "ntp", "--optimizer", "sgd", "--check", "8,64", "-o", "check.png"]
     assert main(command) == 0
     assert "the part of U vanishes with the width" in capsys.readouterr().out
     assert Path("check.png").read_bytes().startswith(b"\x89PNG")

@@ -124,7 +124,8 @@ def test_random_programs_are_printed_read_and_judged(p: tp.Program) -> None:
     tp.check(separated(p)).raise_if_invalid()
 
 
-@settings(max_examples=3, deadline=None)  # each compiles for seconds
+@pytest.mark.slow  # each example compiles for seconds
+@settings(max_examples=10, deadline=None)
 @given(programs(outer=True, data=False, lines=1))
 def test_random_programs_mean_the_same_when_taken_apart(p: tp.Program) -> None:
     with jax.enable_x64(True):

@@ -19,7 +19,7 @@ def linear(depth: int, alpha: float) -> tp.Network:
     return replace(net, kind="moment", training={"U": Training(0.0), "v": Training(0.0)})
 
 
-@pytest.mark.parametrize(("depth", "alpha", "steps"), [(2, 0.5, 3), (3, 0.5, 2), (2, 1.0, 2)])
+@pytest.mark.parametrize(("depth", "alpha", "steps"), [(2, 0.5, 3), (3, 1.0, 1)])
 def test_the_unrolled_limit_is_the_closed_recursion(depth: int, alpha: float, steps: int) -> None:
     unrolled = tp.unroll(linear(depth, alpha), 1, steps=steps, optimizer=tp.SGD(0.5))
     found = limit_outputs(unrolled, jnp.ones((1, 1)), jnp.ones(1)).value
