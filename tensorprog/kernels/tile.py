@@ -74,7 +74,7 @@ class Tile:
             found = self._tables(a, None if x2 is None else b, self.dtype)
             if found is None:
                 return None
-            return Result({name: jnp.asarray(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
+            return Result({name: jax.device_put(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
 
     def _by_rules(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result:
         found = self._exact(x1, x2)
