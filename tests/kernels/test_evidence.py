@@ -76,6 +76,7 @@ def test_known_noise_is_found() -> None:
     assert found.variances["v"] == pytest.approx(2.25, rel=4 * np.sqrt(2 / (30 * 4)))  # the few large eigenvalues of K carry it
 
 
+@pytest.mark.slow
 def test_the_estimator_tunes_itself(found: Tuned) -> None:
     model = tp.NNGPRegressor(NET, noise=0.1, tune=True).fit(X, Y)
     assert model.log_evidence_ == pytest.approx(found.log_evidence, rel=1e-9)

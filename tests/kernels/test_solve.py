@@ -117,6 +117,7 @@ def test_refusals(case: str, whole: np.ndarray) -> None:
         call(whole)
 
 
+@pytest.mark.slow
 def test_memory_never_holds_the_kernel(tmp_path: Path) -> None:
     """Products read one tile at a time: no more than two tiles are alive."""
     import tracemalloc

@@ -106,7 +106,8 @@ class KernelStore:
             raise InvalidProgram(f"[store] {name} has output positions {first.shape[2:]}: it is no matrix. Read its tiles.")
         if missing := self.missing():
             self.read(name, missing[0])
-        return TiledMatrix(self.grid, first.dtype, lambda i, j: self.read(name, (i, j)))
+        stored, grid = self._array(name), self.grid  # opened once
+        return TiledMatrix(grid, first.dtype, lambda i, j: np.asarray(stored[grid.row(i), grid.column(j)]))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         found = self.group[name]
