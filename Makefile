@@ -51,6 +51,7 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.shelf
 
 clean:
 	rm -rf $(VENV) docs/_build out

@@ -111,7 +111,7 @@ def _convergence(ax: Axes, study: Study, title: str) -> None:
     ax.annotate(r"$n^{-1/2}$", (widths[0], guide[0]), (-4, -4), textcoords="offset points", color=FAINT, ha="right", va="center")
     log_widths(ax, study.widths)
     log_percent(ax)
-    caption(ax, f"{study.name}: finite networks approach the limit", f"root-mean-square over {study.seeds} seeds; dots: single seeds")
+    caption(ax, title, f"root-mean-square over {study.seeds} seeds; dots: single seeds")
     ax.set_ylabel("relative error of the kernel" if {c.quantity for c in study.curves} <= {"nngp", "ntk"} else "relative error")
     legend(ax)
 
