@@ -127,14 +127,13 @@ def infinite(found: Found) -> Figure:
     for ax, name in zip(axes, ("NTK", "muP"), strict=False) if one else ():
         grid = found.arrays["x_test"][:, 0]
         for i, n in enumerate((widths[0], widths[-1])):
-            for f in found.arrays[f"{name}/{n}/network"][:4]:
-                ax.plot(
-                    grid, f, color=COLORS[i], lw=1.0, alpha=0.8, label=f"networks, n = {n}" if f is found.arrays[f"{name}/{n}/network"][0] else None
-                )
+            for k, f in enumerate(found.arrays[f"{name}/{n}/network"][:4]):
+                ax.plot(grid, f, color=COLORS[i], lw=1.0, alpha=0.8, label=None if k else f"networks, n = {n}")
         prediction = found.arrays[f"{name}/{widths[-1]}/kernel"]
         ax.plot(grid, prediction.mean(0), color=INK, lw=2.2, ls=(0, (3, 1.5)), label="infinite-width prediction")
         ax.plot(found.arrays["x"][:, 0], found.arrays["y"], "o", color=INK, ms=6, mec="white")
         ax.set_xlabel("t")
+        ax.set_ylim(ax.get_ylim()[0] - 0.4 * np.ptp(ax.get_ylim()), None)
         legend(ax, "lower right")
         caption(ax, f"{'NTK parametrization' if name == 'NTK' else name}", "trained networks, from their own $f_0$; dots: data")
     last = axes[-1]
