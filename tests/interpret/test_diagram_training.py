@@ -16,6 +16,7 @@ from tensorprog.interpret.diagram.marks import Box, Stroke, extent
 from tensorprog.interpret.diagram.routes import point_on
 from tensorprog.interpret.diagram.steps import steps_of
 from tensorprog.transform.unroll import adam, unroll
+from tests.finite_networks import NETWORKS
 
 SNAPSHOTS = File(__file__).parent / "snapshots"
 STEPS = trainings()
@@ -120,6 +121,12 @@ def test_nothing_overlaps_in_the_triangle(name: str) -> None:
         for label in (m for m in marks if m.role in ("name", "axes", "title")):
             left, bottom, right, top = extent(label)
             assert not any(left < x < right and bottom < y < top for x, y in points), label
+
+
+@pytest.mark.parametrize("name", ["rnn", "layernorm"])
+def test_any_network_is_drawn_whole(name: str) -> None:
+    """Positions and samples both numbered; averages inside the network."""
+    assert draw(unroll(NETWORKS[name](), 3, batches=[0]), unfold=True).dot
 
 
 def test_training_shows_itself() -> None:

@@ -11,7 +11,8 @@ GREEK = frozenset([*_SMALL.split(), *_CAPITAL.split()])
 ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
 _MEMBER = re.compile(r"^(?P<base>[^\[]*)\[(?P<index>[\d, ]+)\]$")
 _WORD = re.compile(r"^(?P<letters>.*?)(?P<digits>\d*)(?P<primes>'*)$")
-_INDEXED = re.compile(r"(?P<base>.*)_\{(?P<index>(?:[^{}]|\{[^{}]*\})*)\}")
+_BRACED = r"\{(?:[^{}]|\{[^{}]*\})*\}"
+_INDEXED = re.compile(rf"(?P<base>.*)_(?P<index>{_BRACED})(?P<raised>(?:\^{_BRACED})?)")
 _RAISED = re.compile(r"\^\{(\d+)\}")
 _COMPOUND = re.compile(r"([A-Z])([a-z]{1,2})(\d*)")  # Wq, Uo: one letter and its index
 _GRADIENT = re.compile(rf"d(?P<base>([A-Za-z]|{'|'.join(sorted(GREEK))})\d*'*)")
@@ -71,7 +72,7 @@ def _subscripted(base: str, rest: list[str]) -> str:
 def indexed(text: str, index: str) -> str:
     """A subscript, joined to the one that is there."""
     if match := _INDEXED.fullmatch(text):
-        return match["base"] + "_{" + match["index"] + "," + index + "}"
+        return match["base"] + "_{" + match["index"][1:-1] + "," + index + "}" + match["raised"]
     return text + "_{" + index + "}"
 
 

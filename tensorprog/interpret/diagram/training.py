@@ -27,7 +27,6 @@ from tensorprog.transform.unroll import Unrolled
 from tensorprog.transform.unroll.parts import Part
 
 GATE_TEXT_MAX = 135.0
-WIDTH = "n"
 
 
 def training_graph(u: Unrolled, style: Style = "paper", labels: Mapping[str, str] | None = None) -> Graph:
@@ -50,6 +49,11 @@ class _Training:
     @cached_property
     def probes(self) -> tuple[int, ...]:
         return tuple(s for s in range(self.u.program.size[self.u.sample]) if s not in self.trained)
+
+    @cached_property
+    def n(self) -> str:
+        """A name for the width, which no variable has."""
+        return next(name for k in range(len(self.u.program.axes_of) + 1) if (name := "n" + "_" * k) not in self.u.program.axes_of)
 
     @cached_property
     def network(self) -> Program:
@@ -98,12 +102,13 @@ class _Training:
     def graph(self, style: Style) -> Graph:
         p = self.program
         rows, panels = self.layout()
-        powers: dict[str, Expr] = {c.name: power(Ref(WIDTH), c.exponent) for c in p.scalars if c.exponent < 0 and c.value == 1.0}
-        body = tuple(i if isinstance(i, MatMul) else replace(i, psi=_written(i.psi, powers)) for i in p.body)
-        drawn = replace(p, scalars=(*(c for c in p.scalars if c.name not in powers), InitScalar(WIDTH)), body=body)
+        powers: dict[str, Expr] = {c.name: power(Ref(self.n), c.exponent) for c in p.scalars if c.exponent < 0 and c.value == 1.0}
+        body = tuple(i if isinstance(i, MatMul) else replace(i, psi=_written(i.psi, powers, self.n)) for i in p.body)
+        drawn = replace(p, scalars=(*(c for c in p.scalars if c.name not in powers), InitScalar(self.n)), body=body)
         labels = {n: self.label(n) for n in (*(v.name for v in p.vectors), *(c.name for c in p.scalars), *(i.out for i in body))}
+        labels[self.n] = "n"
         labels |= {gate_key(i.out): text for i in body if (text := self.gate(i, labels)) is not None}
-        graph = _hidden(describe(drawn, twins=self.twins, rows=rows, style=style, names=labels | dict(self.given)), WIDTH)
+        graph = _hidden(describe(drawn, twins=self.twins, rows=rows, style=style, names=labels | dict(self.given)), self.n)
         there = {v.name for v in graph.vertices}
         panels = tuple(replace(q, names=tuple(n for n in q.names if n in there)) for q in panels)
         return replace(graph, panels=panels, name=f"{self.u.network.name}, trained")
@@ -234,14 +239,14 @@ class _Training:
 
     def gate(self, i: Instr, labels: Mapping[str, str]) -> str | None:
         """What is written in a gate, where it is not what any drawing writes: averages of products as inner products, quotients in full."""
-        show = lambda name: WIDTH if name == WIDTH else labels[name].split(" = ")[0]  # noqa: E731
+        show = lambda name: labels[name].split(" = ")[0]  # noqa: E731
         match i:
             case Moment(_, Mul((Ref(a), Ref(b)))) if not (self.program.is_scalar(a) or self.program.is_scalar(b)):
                 return transposed(show(a)) + show(b) + "/n"
             case Moment(_, psi) | Nonlin(_, psi) if self.u.parts.get(member_of(i.out)) is not None:
                 text = formula(psi, show)
                 dense = len(text) < 400 and outline(text, GATE_SIZE).width <= GATE_TEXT_MAX
-                return text if dense and len(set(_names(psi)) - {WIDTH}) > 1 else None
+                return text if dense and len(set(_names(psi)) - {self.n}) > 1 else None
             case _:
                 return None
 
@@ -250,14 +255,14 @@ def _names(e: Expr) -> list[str]:
     return [e.name] if isinstance(e, Ref) else [n for c in children(e) for n in _names(c)]
 
 
-def _written(e: Expr, powers: Mapping[str, Expr]) -> Expr:
+def _written(e: Expr, powers: Mapping[str, Expr], n: str) -> Expr:
     """The expression with powers of n for the scalars that stand for them."""
     if isinstance(e, Ref):
         return powers.get(e.name, e)
     if isinstance(e, Power):
-        base = _written(e.base, powers)
-        return power(base.base, base.exponent * e.exponent) if isinstance(base, Power) and base.base == Ref(WIDTH) else power(base, e.exponent)
-    return rebuild(e, tuple(_written(c, powers) for c in children(e))) if children(e) else e
+        base = _written(e.base, powers, n)
+        return power(base.base, base.exponent * e.exponent) if isinstance(base, Power) and base.base == Ref(n) else power(base, e.exponent)
+    return rebuild(e, tuple(_written(c, powers, n) for c in children(e))) if children(e) else e
 
 
 def _hidden(graph: Graph, name: str) -> Graph:
