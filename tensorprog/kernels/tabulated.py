@@ -71,12 +71,12 @@ class Tabulated:
         def one(place: tuple[int, int]) -> None:
             i, j = place
             here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
-            with jax.enable_x64(True):
-                kernels, before = block(rows[i], columns[j], series, out.dtype.name)
             part = out[:, *here]
-            part[:] = np.asarray(kernels)[:, : part.shape[1], : part.shape[2]]
-            if before:
-                self._near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
+            with jax.enable_x64(True):  # a setting of each thread
+                kernels, before = block(rows[i], columns[j], series, out.dtype.name)
+                part[:] = np.asarray(kernels)[:, : part.shape[1], : part.shape[2]]
+                if before:
+                    self._near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
             if symmetric and i < j:
                 out[:, *mirror] = part.swapaxes(1, 2)
             elif symmetric:

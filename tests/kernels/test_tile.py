@@ -137,3 +137,16 @@ def test_kernels_without_parts() -> None:
     assert "tabulated" in found.method
     assert not found.by_parameter
     np.testing.assert_allclose(found.ntk, by_rules("homogeneous").ntk, atol=float(found.error), rtol=0)
+
+
+def test_close_pairs_in_many_blocks() -> None:
+    """Pairs before the start of a series are left to the rules, in every thread: 4 x 4 blocks, close pairs across them."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((600, D))
+    x[300:] = x[:300] + 1e-3 * rng.standard_normal((300, D))
+    found = evaluator("relu with biases", "float32").measured(x)
+    assert "tabulated" in found.method
+    rows = np.array([0, 5, 299])
+    exact = tp.kernels(NETWORKS["relu with biases"], x[rows], x[rows + 300])
+    difference = np.asarray(found.kernels["ntk"])[rows][:, rows + 300] - np.asarray(exact.ntk)
+    assert np.abs(difference).max() <= float(found.error)
