@@ -43,15 +43,19 @@ def finite_outputs(u: Unrolled, params: Params, n: int, inputs: Inputs, labels: 
         labels: (samples, *outputs); those of probes are not read.
         start: f_0; by default that of the network itself. With another f_0 condition the readout on it first (`conditioned`).
     """
-    f_0 = first_outputs(u, params, n, inputs) if start is None and u.start is not None else start
+    f_0 = first_outputs(u, params, n, inputs) if start is None and u.start else start
     values = run(u.program, tensors(u, params), n, _slots(u, inputs), given(u, inputs, labels, f_0, n))
     return jnp.stack([jnp.moveaxis(values[f], _place(u), 0) for f in u.f])
 
 
 @double
 def first_outputs(u: Unrolled, params: Params, n: int, inputs: Inputs) -> Array:
-    """f_0 of the network with these tensors, (samples, *outputs)."""
-    return apply(u.network, params if u.outputs is None else tensors(u, params), n, inputs)
+    """f_0 of the network with these tensors, (samples, *outputs); with weight decay in the kernel regime one for every time before: f of the network
+    whose tensors have only decayed, which the program is conditioned on too.
+    """
+    own = params if u.outputs is None else tensors(u, params)
+    found = [apply(u.network, {name: kept.get(name, 1.0) * a for name, a in own.items()}, n, inputs) for kept in u.kept[: len(u.start)]]
+    return found[0] if len(found) == 1 else jnp.stack(found)
 
 
 @double
@@ -115,8 +119,13 @@ def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | Non
     data = _slots(u, inputs)
     shape = tuple(p.size[a] for a in (u.sample, *u.network.output_axes))
     known: dict[str, Array] = {u.labels: _over(u, labels, shape, "labels")}
-    if u.start is not None:
-        known[u.start] = _over(u, jnp.zeros(shape) if start is None else start, shape, "f_0")
+    starts = jnp.zeros((len(u.start), *shape)) if start is None else jnp.asarray(start, dtype=float)
+    starts = starts[None] if starts.shape == shape and len(u.start) == 1 else starts
+    known |= {name: _over(u, f, shape, "f_0") for name, f in zip(u.start, starts, strict=False)}
+    if len(u.start) > 1 and starts.shape != (len(u.start), *shape):
+        raise InvalidProgram(
+            f"[shape] f_0 has shape {starts.shape}; with weight decay give one a time, {(len(u.start), *shape)} (`first_outputs`)."
+        )
     for key, name in u.inputs.items():
         match key:
             case ("gram", a, b):

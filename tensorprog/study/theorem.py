@@ -174,7 +174,7 @@ def theorem(
     found = limit_outputs(u, data, labels, f_0) if exact else particle_outputs(u, data, labels, f_0, key=jax.random.key(key), samples=particles)
     dropped = np.asarray(limit_outputs(u, data, labels, f_0, dots="drop").value) if exact else None
     kernel = None if k is None else _kernel_path(network, u, k.ntk, labels, f_0, how)
-    networks = _networks(network, u, data, labels, None if u.start is None else f_0, how, tell)
+    networks = _networks(network, u, data, labels, f_0 if u.start else None, how, tell)
     limit = np.asarray(found.value), np.asarray(found.error), found.method
     return Theorem(network.name, eta, loss, u.batches, labels, *limit, kernel, dropped, how.widths, networks)
 

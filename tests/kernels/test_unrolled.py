@@ -161,6 +161,17 @@ def test_particles_follow_the_kernel_too() -> None:
     assert np.all(np.abs(sampled.value - exact.value)[1:] < 4 * np.asarray(sampled.error)[1:])
 
 
+def test_weight_decay_changes_the_kernel() -> None:
+    """A random-feature model, v trained and decayed by k: f_t = k^t f_rest - eta sum_s k^(t - 1 - s) K chi_s with its fixed kernel K."""
+    net = replace(ZOO["mlp"](depth=1, nonlinearity="erf"), training={"U": FROZEN})
+    x, y, rest = inputs(net, 2), np.array([1.0, -1.0]), np.array([[0.5, 0.2], [0.4, 0.1], [0.3, 0.0]])
+    found = limit_outputs(unroll(net, 2, steps=2, optimizer=SGD(0.5, decay=0.4)), x, y, rest).value
+    k, kept = np.asarray(tp.kernels(net, x).ntk), 1 - 0.5 * 0.4
+    f_1 = rest[1] - 0.5 * k @ (rest[0] - y)
+    f_2 = rest[2] - 0.5 * (kept * k @ (rest[0] - y) + k @ (f_1 - y))
+    np.testing.assert_allclose(found, [rest[0], f_1, f_2], atol=1e-12)
+
+
 def test_sign_sgd_moves_by_its_tangent_operator() -> None:
     """T22: one hidden relu layer at xi = 1, all trained: f_1 - f_0 = -eta sign(chi) sqrt(2/pi), within the stated error of quadrature over jumps."""
 

@@ -98,7 +98,7 @@ def steps_of(u: Unrolled) -> Steps:
     name = f"{u.network.name}, {u.steps} step{'s' if u.steps != 1 else ''} of training"
     every = u.program.size[u.sample]
     samples = tuple(_words(batch, every) for batch in u.batches)
-    return Steps(name, samples, _words(range(every), every), u.start is not None, "L'", labelled, found, tuple(_rules(u, found)))
+    return Steps(name, samples, _words(range(every), every), bool(u.start), "L'", labelled, found, tuple(_rules(u, found)))
 
 
 def _words(batch: Sequence[int], every: int) -> str:

@@ -58,8 +58,7 @@ class Entrywise(Moved):
             return ZERO
         pulls = [self._embedding_pull(s, v) if isinstance(v.law, Embedding) else self._vector_pull(s, v) for s in range(t)]
         steps = [mul(number(-self.schedule.weight(t, s)), pull) for s, pull in enumerate(pulls) if pull != ZERO]
-        decayed = mul(number(self.kept(name, t) - 1.0), Ref(v.name))
-        found = add(decayed, mul(self.rate(name), add(*steps)) if steps else ZERO)
+        found = add(self.decayed(t, v), mul(self.rate(name), add(*steps)) if steps else ZERO)
         return self.out.nonlin(f"dev_{v.name}_{t}", found) if found != ZERO else ZERO
 
     def pace(self, name: str) -> float:

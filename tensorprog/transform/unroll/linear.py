@@ -46,8 +46,7 @@ class Linear(Moved):
         before: tuple[Expr, ...] = ()
         if self.schedule.is_plain() and v.name in self.latest:
             before, steps = (self.latest[v.name],), steps[-1:]
-        decayed = mul(number(self.kept(tensor(v), t) - 1.0), Ref(v.name))
-        found = add(*before, decayed, *(mul(number(-weight), term) for s, weight in steps for term in self._pull(s, v)))
+        found = add(*before, self.decayed(t, v), *(mul(number(-weight), term) for s, weight in steps for term in self._pull(s, v)))
         if found != ZERO:
             self.latest[v.name] = self.out.nonlin(f"dev_{v.name}_{t}", found)
         return self.latest[v.name] if found != ZERO else ZERO

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tensorprog.language.calculus import sum_out
-from tensorprog.language.expr import ONE, Expr, Gather, Ref, mul, number
-from tensorprog.language.instr import Embedding, InitVector
+from tensorprog.language.expr import ONE, ZERO, Expr, Gather, Ref, add, mul, number
+from tensorprog.language.instr import Embedding, Gaussian, InitVector
 from tensorprog.transform.unroll.deviation import Carried
 from tensorprog.transform.unroll.exponents import Powers
 from tensorprog.transform.unroll.network import Tape
@@ -82,6 +82,11 @@ class Moved(ABC):
     def kept(self, name: str, t: int) -> float:
         return self.schedule.kept(t) if self.moves(name) else 1.0
 
+    def decayed(self, t: int, v: InitVector) -> Expr:
+        """What weight decay adds to the deviation of an initial vector, unless deviations are measured from what has decayed."""
+        kept = self.kept(tensor(v), t)
+        return ZERO if kept == 1.0 or self.theta != ONE else mul(number(kept - 1.0), add(Ref(v.name), number(-mean(v))))
+
     def rate(self, name: str) -> Expr:
         """The learning rate of the unit tensor, beside that of the step."""
         lag = self.powers.lag(name)
@@ -108,6 +113,11 @@ class Moved(ABC):
 def tensor(v: InitVector) -> str:
     """What is trained when v moves: its embedding matrix, or itself."""
     return v.law.matrix if isinstance(v.law, Embedding) else v.name
+
+
+def mean(v: InitVector) -> float:
+    """The mean of an initial vector, which is no part of its trained tensor."""
+    return v.law.mean if isinstance(v.law, Gaussian) else 0.0
 
 
 def shown(e: Expr) -> str:

@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import Any, Literal, assert_never
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
-from tensorprog.language.expr import ZERO, Expr, Ref, add, mul, number
+from tensorprog.language.expr import ONE, ZERO, Expr, Ref, add, mul, number, substitute
 from tensorprog.language.instr import Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program
 from tensorprog.transform.parametrization import Optimizer, Parametrization
@@ -32,7 +32,7 @@ from tensorprog.transform.unroll.entrywise import Entrywise as EntrywiseMoved
 from tensorprog.transform.unroll.exponents import Powers, default_parametrization, powers
 from tensorprog.transform.unroll.linear import Linear
 from tensorprog.transform.unroll.losses import LossGradient, loss_named
-from tensorprog.transform.unroll.moved import Moved, shown
+from tensorprog.transform.unroll.moved import Moved, mean, shown, tensor
 from tensorprog.transform.unroll.network import Tape, tape
 from tensorprog.transform.unroll.optimizer import SGD, Entrywise
 from tensorprog.transform.unroll.parts import Part
@@ -52,10 +52,12 @@ class Unrolled:
             Gradients after time 0 are those of the samples of the step's batch only.
         batches: the samples of each step.
         powers: of the width: x_t = x_0 + N^-r x~_t with r = powers.deviation.
-        labels, start: initial scalars to be given: the labels, and f_0 (None where the program computes it).
+        labels, start: initial scalars to be given: the labels, and f_0 (none where the program computes it). With weight decay in the kernel
+            regime one for each of the times 0 .. T: the outputs of the network whose tensors have only decayed.
         inputs: initial scalars made of the data: ("gram", xi, xi') is <xi, xi'> / d, ("input", xi) xi / sqrt(d).
         ratios: initial scalars that are ratios of widths, (m, n) standing for m / n.
         parts: where in training each computed variable stands.
+        kept: of every time, what factor of each trained tensor's initial value weight decay has left.
     """
 
     program: Program
@@ -65,10 +67,11 @@ class Unrolled:
     batches: tuple[tuple[int, ...], ...]
     powers: Powers
     labels: str
-    start: str | None
+    start: tuple[str, ...]
     inputs: Mapping[tuple[str, ...], str]
     ratios: Mapping[str, tuple[str, str]]
     parts: Mapping[str, Part]
+    kept: tuple[Mapping[str, float], ...]
 
     def scalars(self, n: int) -> dict[str, float]:
         """The powers and the ratios of the actual widths at base width n, to be given to the finite interpreter."""
@@ -127,7 +130,7 @@ def unroll(
 
     Raises:
         InvalidProgram: batches that name no sample, numbers that are not finite, a loss that does not fit f.
-        OutsideTheory: a parametrization that is unstable, or weight decay in the kernel regime.
+        OutsideTheory: a parametrization that is unstable.
     """
     optimizer = SGD() if optimizer is None else optimizer
     kind: Optimizer = "sgd" if isinstance(optimizer, SGD) else "entrywise"
@@ -135,11 +138,6 @@ def unroll(
     chosen = _batches(samples, steps, batches)
     if reduction not in ("sum", "mean"):
         raise InvalidProgram(f"[reduction] {reduction!r} is no reduction. Take sum or mean.")
-    if optimizer.decay and found.deviation > 0:
-        raise OutsideTheory(
-            "[optimizer] weight decay at a fixed rate changes the time-0 part of every vector, and with it the kernel: in the kernel regime no "
-            "expansion about time 0 holds it. Decay in muP, or train without."
-        )
     whole = tape(replace(network, kind="moment" if found.gradient == 1 else "ntk"), samples)
     return _Unroller(whole, found, optimizer, loss_named(loss), chosen, reduction == "mean", _dims(whole, dims)).play()
 
@@ -175,6 +173,7 @@ class _Unroller:
         self.samples = Samples(self.out, self.tape.sample, self.batches)
         self.moved = self.rules(self.optimizer)
         self.moved.ratios |= self.tape.back.ratios
+        self.rest: Mapping[str, Expr] = self.at_rest(0)
 
     def rules(self, optimizer: SGD | Entrywise) -> Moved:
         """[dev-matmul] and [dev-init] of the optimizer."""
@@ -195,19 +194,21 @@ class _Unroller:
         labels = self.out.scalar("y", axes)
         given = self.powers.gradient < 1
         fs = [self.out.scalar("f_0", axes) if given else self.output(0, None, {})]
-        passes: list[dict[str, Ref]] = []
+        starts, passes = [fs[0]], list[dict[str, Ref]]()
         for t in range(len(self.batches) + 1):
             with self.out.within(Part("forward", t)):
+                self.rest = self.at_rest(t)
                 dev = self.forward(t) if t else {}
             if t:
-                fs.append(self.output(t, fs[0], dev))
+                starts.append(self.out.scalar(f"f_rest_{t}", axes) if self.decays else fs[0])
+                fs.append(self.output(t, starts[t], dev))
             if t < len(self.batches):
                 with self.out.within(Part("backward", t)):
                     self.backward(t, dev, fs[t], labels)
             passes.append(dev)
         names = {x: tuple(dev[x].name if x in dev else None for dev in passes) for x in self.tape.program.axes_of}
         program = self.out.finished(f"{self.network.name}_trained", tuple(f.name for f in fs))
-        start = fs[0].name if given else None
+        start = tuple(dict.fromkeys(f.name for f in starts)) if given else ()
         return Unrolled(
             program,
             self.tape,
@@ -220,6 +221,7 @@ class _Unroller:
             self.moved.inputs,
             self.moved.ratios,
             self.parts(),
+            tuple({name: self.moved.kept(name, t) for name in self.powers.rate} for t in range(len(self.batches) + 1)),
         )
 
     def parts(self) -> dict[str, Part]:
@@ -227,6 +229,41 @@ class _Unroller:
         forward = {i.out: Part("forward", 0) for i in self.tape.forward}
         backward = {i.out: Part("backward", 0) for i in self.tape.backward}
         return forward | backward | self.out.parts
+
+    # The time-0 part of every variable.
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay changes the parts that deviations are measured from; where features are learned they are parts of the deviations."""
+        return self.optimizer.decay != 0.0 and self.theta != ONE
+
+    def at_rest(self, t: int) -> dict[str, Expr]:
+        """Every variable of the network whose tensors have decayed until time t and have not been trained: the variable itself without decay."""
+        rest: dict[str, Expr] = {x: Ref(x) for x in self.tape.program.axes_of}
+        if not self.decays or t == 0:
+            return rest
+        for v in self.tape.program.vectors:
+            kept = self.moved.kept(tensor(v), t)
+            if kept != 1.0:
+                rest[v.name] = self.out.nonlin(f"rest_{v.name}_{t}", add(number((1.0 - kept) * mean(v)), mul(number(kept), Ref(v.name))))
+        for i in (*self.tape.forward, *self.tape.backward):
+            rest[i.out] = self.rested(t, i, rest)
+        return rest
+
+    def rested(self, t: int, i: Instr, rest: Mapping[str, Expr]) -> Ref:
+        name = f"rest_{i.out}_{t}"
+        match i:
+            case MatMul(_, matrix, arg, transpose):
+                product = self.out.matmul(f"{matrix}_rest_{arg}_{t}", matrix, self.out.vector(f"rest_{arg}_{t}", rest[arg]).name, transpose)
+                return self.out.nonlin(name, mul(number(self.moved.kept(matrix, t)), product))
+            case Nonlin(_, psi):
+                return self.out.nonlin(name, substitute(psi, rest))
+            case Moment(_, psi):
+                return self.out.moment(name, substitute(psi, rest))
+            case OuterNonlin():
+                raise OutsideTheory(f"[unroll] {i.out} is an OuterNonlin, whose gradient is not written yet. Train a network without it.")
+            case _:
+                assert_never(i)
 
     # A pass at time t: `dev` has the deviation of every variable that moves.
 
@@ -237,14 +274,14 @@ class _Unroller:
             found = self.moved.initial(t, v)
             if isinstance(found, Ref):
                 dev[v.name] = found
-        at: dict[str, Carried] = {x: Carried(Ref(x), d) for x, d in dev.items()}
+        at = {x: Carried(rest, dev.get(x, ZERO)) for x, rest in self.rest.items()}
         for i in self.tape.forward:
             self.instruction(t, i, at, dev)
         return dev
 
     def backward(self, t: int, dev: dict[str, Ref], f: Ref, labels: Ref) -> None:
         """The deviations of the backward pass on the batch, and what the step adds to the tensors."""
-        here = {x: self.samples.on_batch(t, Carried(Ref(x), dev.get(x, ZERO))) for x in self.tape.program.axes_of}
+        here = {x: self.samples.on_batch(t, Carried(rest, dev.get(x, ZERO))) for x, rest in self.rest.items()}
         for i in self.tape.backward if t else ():
             self.instruction(t, i, here, dev)
         chi = self.chi(t, f, labels)
@@ -253,11 +290,10 @@ class _Unroller:
 
     def instruction(self, t: int, i: Instr, at: dict[str, Carried], dev: dict[str, Ref]) -> None:
         """Write the deviation of i.out, reading its variables in `at`."""
-        base = at[i.out].base if i.out in at else Ref(i.out)
-        name = f"dev_{i.out}_{t}"
+        base, name = at[i.out].base, f"dev_{i.out}_{t}"
         match i:
             case MatMul(_, matrix, arg, transpose):
-                found = add(*self.matmul(t, matrix, transpose, at.get(arg, Carried(Ref(arg))), base))
+                found = add(*self.matmul(t, matrix, transpose, at[arg], base))
                 written = self.out.nonlin(name, found) if found != ZERO else None
             case Nonlin(_, psi):
                 found = carried(psi, at, self.theta, self.out.scope).dev
@@ -279,7 +315,7 @@ class _Unroller:
         if x.moves:
             arg = self.out.vector(f"dev_{shown(x.base)}_{t}", x.dev).name
             yield mul(number(kept), self.out.matmul(f"{matrix}_dev_{shown(x.base)}_{t}", matrix, arg, transpose))
-        if kept != 1.0:
+        if kept != 1.0 and not self.decays:
             yield mul(number(kept - 1.0), base)
         yield from self.moved.matmul(t, matrix, transpose, x)
 
@@ -287,7 +323,7 @@ class _Unroller:
 
     def output(self, t: int, start: Ref | None, dev: Mapping[str, Ref]) -> Ref:
         """[dev-output]; at time 0 without a given f_0: the average itself."""
-        at = {x: Carried(Ref(x), d) for x, d in dev.items()}
+        at = {x: Carried(rest, dev.get(x, ZERO)) for x, rest in self.rest.items()}
         terms: list[Expr] = []
         with self.out.within(Part("output", t)):
             for k, r in enumerate(self.network.readouts):
