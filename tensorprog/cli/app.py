@@ -207,6 +207,7 @@ def theorem(
     classes: str = "3,8",
     points: int = 4,
     probes: int = 2,
+    mup: bool = False,
     output: Output = None,
     **options: OwnOption,
 ) -> None:
@@ -221,13 +222,15 @@ def theorem(
         classes: The two classes of the data to tell apart (targets -1 and +1); `none` takes the targets as they are.
         points: Training inputs.
         probes: Inputs to look at but not to train on.
+        mup: Read the network out as v . x / n, so that features are learned; the limit is then that of muP, by particles, and there is no kernel.
         output: Write the plot (.svg, .png, .pdf) or the numbers (.json) here.
     """
     from tensorprog.cli import unrolled
 
     unrolled.theorem(
-        architecture, options, steps=steps, widths=widths, seeds=seeds, source=data, classes=classes, points=points, probes=probes, output=output
-    )
+        architecture, options, steps=steps, widths=widths, seeds=seeds, source=data, classes=classes, points=points, probes=probes, mup=mup,
+        output=output,
+    )  # fmt: skip
 
 
 @app.command(group=COMPUTE)

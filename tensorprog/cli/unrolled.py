@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from tensorprog.cli import data, screen, subject
@@ -11,7 +12,18 @@ from tensorprog.errors import InvalidProgram
 
 
 def theorem(
-    name: str, options: Options, *, steps: int, widths: str, seeds: int, source: str, classes: str, points: int, probes: int, output: Path | None
+    name: str,
+    options: Options,
+    *,
+    steps: int,
+    widths: str,
+    seeds: int,
+    source: str,
+    classes: str,
+    points: int,
+    probes: int,
+    mup: bool,
+    output: Path | None,
 ) -> None:
     """The table of outputs by every way; the plot, or the numbers, into a file."""
     from tensorprog.study.theorem import theorem as run
@@ -19,6 +31,7 @@ def theorem(
     require_ending(output, *PICTURES, ".json")
     chosen = widths_of(widths)
     network = subject.network(name, options)
+    network = replace(network, kind="moment") if mup else network
     found = data.arrange(labelled(data.load(source), classes), network.program)
     if points < 1 or probes < 0 or steps < 1 or points + probes > len(found.x):
         raise InvalidProgram(f"--points {points}, --probes {probes}, --steps {steps}: take at least one point and step of the {len(found.x)} inputs.")
