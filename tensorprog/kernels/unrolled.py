@@ -123,9 +123,7 @@ def given(u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | Non
     starts = starts[None] if starts.shape == shape and len(u.start) == 1 else starts
     known |= {name: _over(u, f, shape, "f_0") for name, f in zip(u.start, starts, strict=False)}
     if len(u.start) > 1 and starts.shape != (len(u.start), *shape):
-        raise InvalidProgram(
-            f"[shape] f_0 has shape {starts.shape}; with weight decay give one a time, {(len(u.start), *shape)} (`first_outputs`)."
-        )
+        raise InvalidProgram(f"[shape] f_0 has shape {starts.shape}; with weight decay give one a time, {(len(u.start), *shape)} (`first_outputs`).")
     for key, name in u.inputs.items():
         match key:
             case ("gram", a, b):

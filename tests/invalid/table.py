@@ -58,10 +58,7 @@ BODIES: dict[str, tuple[str, str]] = {
         "x := v * g'1",
         "line 13: x := v * g'1: [outer] it reads coordinate 1 beside its own. Write y := outer(..), which averages over it.",
     ),
-    "outer: gap": (
-        "x := outer(v * u'2)",
-        "line 13: x := outer(v * u'2): [outer] it reads the coordinates 2. Number them 1 to 1, without a gap.",
-    ),
+    "outer: gap": ("x := outer(v * u'2)", "line 13: x := outer(v * u'2): [outer] it reads the coordinates 2. Number them 1 to 1, without a gap."),
     "outer: alone": (
         "x := outer(v * v)",
         "line 13: x := outer(v * v): [outer] it reads no coordinate but its own. Write x'1 for x at the other one, or leave out the outer( ).",
