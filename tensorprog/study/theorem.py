@@ -91,12 +91,13 @@ class Theorem:
         from rich.table import Table
 
         table = Table(title=f"{self.name}: f after {len(self.batches)} steps", caption=self.summary())
-        for column in ("sample", "limit", "kernel", "no dots", *(f"n = {n}" for n in self.widths)):
+        ways = {name: a for name, a in (("limit", self.limit), ("kernel", self.kernel), ("no dots", self.dropped)) if a is not None}
+        for column in ("sample", *ways, *(f"n = {n}" for n in self.widths)):
             table.add_column(column, justify="right", no_wrap=True)
         for i in range(min(rows, self.limit.shape[1])):
-            numbers = [None if a is None else np.ravel(a[-1, i])[0] for a in (self.limit, self.kernel, self.dropped)]
+            numbers = [np.ravel(a[-1, i])[0] for a in ways.values()]
             seeds = [self.networks[k, :, -1, i].reshape(self.networks.shape[1], -1)[:, 0] for k in range(len(self.widths))]
-            table.add_row(str(i), *("-" if a is None else f"{a:.4f}" for a in numbers), *(f"{s.mean():.2f} ± {s.std(ddof=1):.2f}" for s in seeds))
+            table.add_row(str(i), *(f"{a:.4f}" for a in numbers), *(f"{s.mean():.2f} ± {s.std(ddof=1):.2f}" for s in seeds))
         return table
 
     def summary(self) -> str:

@@ -39,6 +39,10 @@ TRAINED: list[tuple[str, dict[str, Any]]] = [
     ("transformer", {"token": 2, "heads": 1, "ratio": 2.0}),
 ]
 
+KINDS: tuple[Kind, ...] = ("ntk", "moment")
+ENTRYWISE: list[tuple[str, dict[str, Any]]] = [("mlp", {"nonlinearity": "erf", "sigma_b": 0.3, "sigma_w": 1.2}), ("rnn", {"time": 3, "sigma_b": 0.3})]
+BOTH = [(case, KINDS[k % 2]) for k, case in enumerate(TRAINED)] + [(TRAINED[0], "moment"), (TRAINED[-1], "ntk")]
+
 
 def data(net: tp.Network, samples: int = 4, d: int = 3) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
@@ -61,8 +65,7 @@ def trained_both_ways(net: tp.Network, n: int = 11, steps: int = 5, **options: A
     return np.asarray(finite_outputs(u, params, n, x, y)), np.asarray(path.train)
 
 
-@pytest.mark.parametrize("kind", ["ntk", "moment"])
-@pytest.mark.parametrize("case", TRAINED, ids=lambda c: c[0])
+@pytest.mark.parametrize(("case", "kind"), BOTH, ids=lambda p: p if isinstance(p, str) else p[0])
 def test_the_finite_meaning_is_sgd(case: tuple[str, dict[str, Any]], kind: Kind) -> None:
     unrolled, direct = trained_both_ways(replace(ZOO[case[0]](**case[1]), kind=kind))
     assert np.abs(direct[-1] - direct[0]).max() > 1e-2
@@ -96,8 +99,7 @@ def test_each_correction_is_needed() -> None:
         assert gap(wrong, right) > 1e-5, i.out
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("loss", ["logistic", "cross_entropy"])
+@pytest.mark.parametrize(("loss", "reduction"), [("logistic", "sum"), ("cross_entropy", "mean")])
 def test_losses(loss: Literal["logistic", "cross_entropy"], reduction: Literal["sum", "mean"]) -> None:
     net = ZOO["mlp"](outputs=3 if loss == "cross_entropy" else 1)
     x, y = data(net)
@@ -155,17 +157,18 @@ def entrywise(net: tp.Network, params: dict[str, jax.Array], n: int, optimizer: 
     return outputs
 
 
-@pytest.mark.parametrize("kind", ["ntk", "moment"])
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [(sign_sgd(0.1), optax.sign_sgd(0.1)), (adam(0.1, eps=0.1), optax.adam(0.1, eps=0.1)), (rmsprop(0.1, eps=0.1), None)],
-    ids=["sign_sgd", "adam", "rmsprop"],
+    ("case", "kind", "ours", "theirs"),
+    [
+        (ENTRYWISE[0], "ntk", sign_sgd(0.1), optax.sign_sgd(0.1)),
+        (ENTRYWISE[1], "moment", sign_sgd(0.1), optax.sign_sgd(0.1)),
+        (ENTRYWISE[0], "moment", adam(0.1, eps=0.1), optax.adam(0.1, eps=0.1)),
+        (ENTRYWISE[1], "ntk", adam(0.1, eps=0.1), optax.adam(0.1, eps=0.1)),
+        (ENTRYWISE[0], "ntk", rmsprop(0.1, eps=0.1), optax.rmsprop(0.1, decay=0.9, eps=0.1, eps_in_sqrt=False, bias_correction=True)),
+    ],
+    ids=["sign_sgd-mlp-ntk", "sign_sgd-rnn-mup", "adam-mlp-mup", "adam-rnn-ntk", "rmsprop-mlp-ntk"],
 )
-@pytest.mark.parametrize(
-    "case", [("mlp", {"nonlinearity": "erf", "sigma_b": 0.3, "sigma_w": 1.2}), ("rnn", {"time": 3, "sigma_b": 0.3})], ids=lambda c: c[0]
-)
-def test_entrywise_optimizers(case: tuple[str, dict[str, Any]], ours: Entrywise, theirs: Any, kind: Kind) -> None:
-    theirs = theirs or optax.rmsprop(0.1, decay=0.9, eps=0.1, eps_in_sqrt=False, bias_correction=True)
+def test_entrywise_optimizers(case: tuple[str, dict[str, Any]], kind: Kind, ours: Entrywise, theirs: Any) -> None:
     net, n = replace(ZOO[case[0]](**case[1]), kind=kind), 11
     x, y = data(net)
     params = tp.sample(net, jax.random.key(0), n, 3)
@@ -174,9 +177,8 @@ def test_entrywise_optimizers(case: tuple[str, dict[str, Any]], ours: Entrywise,
     assert gap(finite_outputs(u, params, n, x, y), jnp.stack(direct)) < 1e-11  # Adam divides by square roots of sums that cancel
 
 
-@pytest.mark.parametrize("kind", ["ntk", "moment"])
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_weight_decay(momentum: float, kind: Kind) -> None:
+@pytest.mark.parametrize(("kind", "momentum"), [("ntk", 0.5), ("moment", 0.0)])
+def test_weight_decay(kind: Kind, momentum: float) -> None:
     """In the kernel regime the program is conditioned on the outputs of the networks that have only decayed."""
     net, n, decay = replace(ZOO["mlp"](depth=2, sigma_b=0.3, nonlinearity="tanh"), kind=kind), 11, 0.2
     x, y = data(net)
