@@ -87,6 +87,7 @@ LATER = {
     "sign_sgd": "tensorprog.transform.unroll:sign_sgd",
     "adam": "tensorprog.transform.unroll:adam",
     "rmsprop": "tensorprog.transform.unroll:rmsprop",
+    "tangent_operator": "tensorprog.kernels.unrolled:tangent_operator",
     "theorem": "tensorprog.study.theorem:theorem",
     "draw": "tensorprog.interpret.diagram:draw",
     "sample": "tensorprog.interpret.finite:sample",

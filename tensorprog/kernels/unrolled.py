@@ -11,7 +11,8 @@ In the NTK parametrization f_0 is random in the limit: the program is conditione
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +25,14 @@ from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.finite import Inputs, Params, apply, run
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.theorem import limit
-from tensorprog.interpret.particles.estimate import particles
+from tensorprog.interpret.particles.estimate import Particles, particles
+from tensorprog.kernels.points import count, points_of
 from tensorprog.kernels.precision import double
 from tensorprog.language.expr import Ref
 from tensorprog.language.program import Network
 from tensorprog.transform.prune import pruned
 from tensorprog.transform.quotient import at_limit
-from tensorprog.transform.unroll import Unrolled
+from tensorprog.transform.unroll import Entrywise, Unrolled, unroll
 
 
 @double
@@ -80,9 +82,25 @@ def particle_outputs(
     u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, *, key: Array, samples: int = 2**16, replicates: int = 8
 ) -> Estimate:
     """f°_0 .. f°_T as `limit_outputs`, by sampling, with standard errors."""
-    scalars = given(u, inputs, labels, start)
-    found = particles(pruned(at_limit(u.program), u.f), samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=scalars)
+    found = limit_samples(u, inputs, labels, start, key=key, samples=samples, replicates=replicates)
     return _joined(u, [found.scalar(f) for f in u.f])
+
+
+@double
+def limit_samples(
+    u: Unrolled,
+    inputs: Inputs,
+    labels: ArrayLike,
+    start: ArrayLike | None = None,
+    *,
+    keep: Collection[str] = (),
+    key: Array,
+    samples: int = 2**16,
+    replicates: int = 8,
+) -> Particles:
+    """The limit of f_0 .. f_T, of the variables to `keep` and of what they need, sampled: for moments of any of them."""
+    program = pruned(at_limit(u.program), (*u.f, *keep))
+    return particles(program, samples=samples, replicates=replicates, key=key, inputs=_slots(u, inputs), scalars=given(u, inputs, labels, start))
 
 
 @double
@@ -197,3 +215,29 @@ def _joined(u: Unrolled, found: list[Estimate]) -> Estimate:
         jnp.stack([jnp.moveaxis(jnp.asarray(a), at, 0) for a in arrays]) for arrays in ([e.value for e in found], [e.error for e in found])
     )
     return Estimate(value, found[0].method, error)
+
+
+@double
+def tangent_operator(
+    network: Network, inputs: Inputs, chi: ArrayLike, optimizer: Entrywise, *, key: Array | None = None, samples: int = 2**14
+) -> Estimate:
+    """The neural tangent operator of an optimizer in the NTK parametrization: f_1 - f_0 = -eta K_Q(chi) (Yang & Littwin 2023, TP IVb, Def. 2.4.4).
+
+        K_Q(chi)_a = sum_l < dh^l_a | Q(sum_i chi_i |dh^l_i> <x^(l-1)_i|) |x^(l-1)_a>
+
+    Q of the identity would give the NTK times chi. It is read off the limit of one step of the unrolled program.
+
+    Args:
+        inputs: (samples, *positions, d), or one such array an input.
+        chi: dL/df at every sample, (samples, *outputs).
+        key: sample the limit by particles, `samples` of them; exact unless given.
+
+    Returns:
+        K_Q(chi), (samples, *outputs), at the rate 1 whatever the optimizer's own.
+    """
+    data = points_of(network, inputs)
+    dims = {name: a.shape[-1] for name, a in data.items()}
+    u = unroll(network, count(data), steps=1, optimizer=replace(optimizer, rate=1.0), dims=dims)
+    labels = -jnp.asarray(chi, dtype=float)  # of the squared loss at f_0 = 0: chi = f_0 - y
+    found = limit_outputs(u, data, labels) if key is None else particle_outputs(u, data, labels, key=key, samples=samples)
+    return Estimate(-found.value[1], found.method, jnp.asarray(found.error)[1])

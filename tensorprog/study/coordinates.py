@@ -12,7 +12,7 @@ trained too slowly, or as in the NTK parametrization (exponent -1/2) not at all 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, inputs_of, readout, run, sample, widths
 from tensorprog.kernels.adam import Adam
 from tensorprog.kernels.dynamics.losses import LossLike, squared
@@ -32,6 +33,7 @@ from tensorprog.language.instr import Embedding, MatMul
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats, Slope, root_mean_square, slope
 from tensorprog.study.mup import Optimizer
+from tensorprog.study.transfer_limit import limit_sizes
 from tensorprog.transform.parametrization import MUP, Parametrization
 from tensorprog.transform.rescale import at_width
 
@@ -70,6 +72,7 @@ class Check:
     Attributes:
         start, change: of every vector of the program, and of the output f.
         parts: of every trained tensor: the size of its own part in the change of what it makes.
+        limit: the sizes at infinite width, "start x" and "change x", in muP with SGD where they were asked for.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Check:
     start: Mapping[str, Size]
     change: Mapping[str, Size]
     parts: Mapping[str, Size]
+    limit: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def wrong(self) -> dict[str, str]:
@@ -138,6 +142,7 @@ def coordinate_check(
     seeds: int = 8,
     key: int = 0,
     loss: LossLike = squared,
+    limit: bool = False,
     progress: Progress | None = None,
 ) -> Check:
     """Train networks of several widths for a few steps and see what keeps its size.
@@ -145,11 +150,15 @@ def coordinate_check(
     Args:
         x, y: a few points (N, *positions, d) and their targets.
         rate: the learning rate at the smallest width, where all parametrizations are the network itself; the loss is the mean over points.
+        limit: sample the sizes at infinite width too (muP, SGD and the squared loss only).
 
     Raises:
-        InvalidProgram: fewer than two widths or seeds, data that do not fit, or a parametrization in which activations do not keep their size.
+        InvalidProgram: a limit of another kind of training, fewer than two widths or seeds, data that do not fit, or a parametrization in which
+            activations do not keep their size.
     """
     data = inputs_of(network.program, x)
+    if limit and (parametrization is not MUP or optimizer != "sgd" or loss is not squared):
+        raise InvalidProgram("[limit] the sizes at infinite width are those of muP with SGD on the squared loss. Ask for these, or leave limit out.")
     measured: dict[str, list[Floats]] = {}
     for k, n in enumerate(widths):
         if progress is not None:
@@ -168,7 +177,8 @@ def coordinate_check(
     start, change, parts = (
         {name.split(" ", 1)[1]: s for name, s in found.items() if name.startswith(head)} for head in ("start ", "change ", "part ")
     )
-    return Check(network.name, parametrization.name, optimizer, tuple(widths), steps, start, change, parts)
+    sizes = limit_sizes(network, data, y, widths[0], rate, steps=steps) if limit else {}
+    return Check(network.name, parametrization.name, optimizer, tuple(widths), steps, start, change, parts, sizes)
 
 
 def _sizes(

@@ -1,4 +1,4 @@
-"""The curve that learning-rate sweeps approach: the loss after training at infinite width, in the NTK parametrization and in muP.
+"""What sweeps and checks across widths approach: loss after training, and sizes of activations, at infinite width.
 
 Parametrizations agree at a base width n_0. Then at width n
 
@@ -23,7 +23,8 @@ from tensorprog.errors import OutsideTheory
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import Points, count, points_of
 from tensorprog.kernels.precision import double
-from tensorprog.kernels.unrolled import particle_outputs
+from tensorprog.kernels.unrolled import limit_samples, particle_outputs
+from tensorprog.language.expr import Ref, mul
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats
 from tensorprog.study.frame import Progress
@@ -86,9 +87,33 @@ def _kernel_loss(ntk: Floats, nngp: Floats, y: Floats, rate: float, steps: int) 
 
 
 def _mup_loss(network: Network, x: Points, y: Floats, base: int, rate: float, steps: int, key: Array, particles: int) -> tuple[float, float]:
-    readouts = tuple(replace(r, sigma=r.sigma * base**0.5) for r in network.readouts)
-    wide = replace(network, kind="moment", readouts=readouts)
-    u = unroll(wide, count(x), steps=steps, optimizer=SGD(rate / base), reduction="mean")
+    u = unroll(in_mup(network, base), count(x), steps=steps, optimizer=SGD(rate / base), reduction="mean")
     f = particle_outputs(u, x, y, key=key, samples=particles, replicates=4)
     last, error = np.asarray(f.value)[-1], np.asarray(f.error)[-1]
     return float(0.5 * np.mean((last - y) ** 2)), float(np.sqrt(np.sum(((last - y) * error) ** 2)) / len(y))
+
+
+def in_mup(network: Network, base: int) -> Network:
+    """The network whose muP it is at large widths: f = sqrt(n_0) v . x / n, trained at eta n / n_0; at width n_0 the network itself."""
+    return replace(network, kind="moment", readouts=tuple(replace(r, sigma=r.sigma * base**0.5) for r in network.readouts))
+
+
+@double
+def limit_sizes(
+    network: Network, x: Points | ArrayLike, y: ArrayLike, base: int, rate: float, *, steps: int, key: int = 0, particles: int = 2**13
+) -> dict[str, float]:
+    """The sizes that a coordinate check in muP with SGD tends to: "start x" and "change x" of every vector of the forward pass, and of f.
+
+    start: sqrt E (Z^{x_0})^2,    change: sqrt E (Z^{x_T} - Z^{x_0})^2,    over samples and positions.
+    """
+    data = points_of(network, x)
+    u = unroll(in_mup(network, base), count(data), steps=steps, optimizer=SGD(rate / base), reduction="mean")
+    vectors = [name for name, width in network.program.width_of.items() if width is not None]
+    moved = {name: dev for name in vectors if (dev := u.dev[name][-1]) is not None}
+    found = limit_samples(u, data, np.asarray(y, dtype=np.float64), keep=(*vectors, *moved.values()), key=jax.random.key(key), samples=particles)
+
+    def rms(name: str) -> float:
+        return float(np.sqrt(np.mean(np.asarray(found.moment(mul(Ref(name), Ref(name))).value))))
+
+    sizes = {f"start {name}": rms(name) for name in vectors} | {f"change {name}": rms(dev) for name, dev in moved.items()}
+    return sizes | {"change f": float(np.sqrt(np.mean(np.asarray(found.scalar(u.f[-1]).value) ** 2)))}

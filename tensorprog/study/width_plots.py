@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,14 +26,18 @@ def coordinates(check: Check) -> Figure:
     told = f"{check.name}, {check.parametrization}, {check.optimizer}"
     _sizes(parts, check.parts, check.widths)
     caption(parts, f"{told}: what each tensor adds", f"(W_t \N{MINUS SIGN} W_0) x_t after {check.steps} steps; bold: does not keep its size")
-    _sizes(change, check.change, check.widths)
-    caption(change, "how far each vector moves", "x_t \N{MINUS SIGN} x_0, root mean square over coordinates")
-    _sizes(start, check.start, check.widths)
+    _sizes(change, check.change, check.widths, {name.removeprefix("change "): v for name, v in check.limit.items() if name.startswith("change ")})
+    caption(
+        change,
+        "how far each vector moves",
+        "x_t \N{MINUS SIGN} x_0, root mean square over coordinates" + ("; dashes: the limit" if check.limit else ""),
+    )
+    _sizes(start, check.start, check.widths, {name.removeprefix("start "): v for name, v in check.limit.items() if name.startswith("start ")})
     caption(start, "how large it is at the start", "x_0; f_0 vanishes in muP")
     return fig
 
 
-def _sizes(ax: Axes, sizes: Mapping[str, Size], widths: tuple[int, ...]) -> None:
+def _sizes(ax: Axes, sizes: Mapping[str, Size], widths: tuple[int, ...], limit: Mapping[str, float] = MappingProxyType({})) -> None:
     shown = {name: s for name, s in sizes.items() if s.values.any()}
     step = max(1, -(-len(shown) // SHOWN))
     for i, (name, size) in enumerate(list(shown.items())[::-1][::step][::-1]):
@@ -40,6 +45,8 @@ def _sizes(ax: Axes, sizes: Mapping[str, Size], widths: tuple[int, ...]) -> None
         color, marker = COLORS[i % len(COLORS)], MARKERS[(i // len(COLORS)) % len(MARKERS)]
         label = f"{name}   {size.slope.value:+.2f}".replace("-", "\N{MINUS SIGN}")
         ax.plot(widths, size.rms, marker=marker, ms=5, color=color, lw=1.4 if right else 2.8, mec="white", mew=0.7, label=label)
+        if limit.get(name):
+            ax.plot([widths[-1], 1.7 * widths[-1]], [limit[name]] * 2, color=color, lw=1.4, ls=(0, (2, 1.5)))
     ax.set_yscale("log")
     log_widths(ax, widths)
     legend(ax, "upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)

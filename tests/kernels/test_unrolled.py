@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import pytest
+from scipy.special import erf as erf_of
 
 import tensorprog as tp
 from architectures import ZOO
@@ -150,6 +151,38 @@ def test_mup_of_a_square() -> None:
     np.testing.assert_allclose(exact.value[1, 0], 7 * eta + 12 * eta**3, atol=1e-14)
     sampled = particle_outputs(u, np.ones((1, 1)), np.ones(1), key=jax.random.key(0), samples=2**13)
     assert abs(sampled.value[1, 0] - exact.value[1, 0]) < 4 * sampled.error[1, 0]
+
+
+def test_mup_of_one_hidden_layer_is_its_recursion() -> None:
+    """TP IV, Thm 6.1: Z^{U_t} and Z^{V_t} are functions of two Gaussians, by quadrature here (tanh is smooth: 60 nodes leave 1e-10)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    u, v = np.meshgrid(nodes, nodes, indexing="ij")
+    w = np.outer(weights, weights) / weights.sum() ** 2
+    xi, y, eta, outputs = np.array([1.0, 0.5]), np.array([1.0, -1.0]), 0.7, []
+    for _ in range(4):
+        x = np.tanh(xi[:, None, None] * u)
+        outputs.append((w * v * x).sum((1, 2)))
+        chi = (outputs[-1] - y)[:, None, None]
+        u, v = u - eta * (chi * xi[:, None, None] * v * (1 - x**2)).sum(0), v - eta * (chi * x).sum(0)
+    program = unroll(in_mup(tp.tanh, 1), 2, steps=3, optimizer=SGD(eta))
+    found = particle_outputs(program, xi[:, None], y, key=jax.random.key(0), samples=2**13)
+    assert np.all(np.abs(found.value - np.array(outputs)) < 5 * np.asarray(found.error) + 1e-12)
+    assert np.max(found.error) < 2e-3
+
+
+def test_the_tangent_operator_of_a_sign() -> None:
+    """Batch 1: K_Q(chi) = sign(chi) K_sign, odd and blind to the size of chi; erf, one hidden layer, xi = 1: 2 E|x| for v and |dh| together."""
+
+    @tp.network
+    def shallow(x: Any) -> Any:
+        return tp.readout("v") @ tp.erf(tp.embedding("U") @ x)
+
+    one = [tp.tangent_operator(shallow(), np.ones((1, 1)), [chi], sign_sgd()) for chi in (0.3, -2.0)]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(400)
+    from_v = (weights * np.abs(erf_of(nodes))).sum() / weights.sum()
+    from_u = np.sqrt(2 / np.pi) * (weights * 2 / np.sqrt(np.pi) * np.exp(-(nodes**2))).sum() / weights.sum()
+    for k, sign in zip(one, (1, -1), strict=True):
+        assert abs(k.value[0] - sign * (from_v + from_u)) < k.error[0] + 2e-3  # the kink of |erf| leaves 400 nodes about 1e-3
 
 
 def test_particles_follow_the_kernel_too() -> None:
