@@ -31,10 +31,10 @@ demo: $(READY)
 	$(BIN)/tensorprog demo
 
 test: $(READY)
-	$(PYTEST) -n 2
+	$(PYTEST) -n 2 --dist worksteal
 
 slow: $(READY)
-	$(PYTEST) -n 2 -m slow
+	$(PYTEST) -n 2 --dist worksteal -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
