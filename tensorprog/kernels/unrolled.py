@@ -64,7 +64,7 @@ def first_outputs(u: Unrolled, params: Params, n: int, inputs: Inputs) -> Array:
 def limit_outputs(
     u: Unrolled, inputs: Inputs, labels: ArrayLike, start: ArrayLike | None = None, *, dots: Dots = "derivative", strategy: Strategy = Strategy()
 ) -> Estimate:
-    """f°_0 .. f°_T, (T + 1, samples, *outputs), with the largest error of all.
+    """f°_0 .. f°_T, (T + 1, samples, *outputs), with the error of each number.
 
     Args:
         start: f_0 in the NTK parametrization, 0 unless given.
