@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial, reduce
 from operator import add
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from tensorprog.interpret.limit.data import leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import EXACT, methods_of
 from tensorprog.kernels.exact import Symbolic
+from tensorprog.kernels.uncompiled import uncompiled
 
 LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere
 
@@ -35,14 +36,12 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Pairs:
-    """The kernels as a function of Gram entries, in float64.
-
-    Not compiled as a whole: it is asked on small grids, and the compiled parts, one a rule, are shared by all layers and all networks.
-    """
+    """The kernels as a function of Gram entries, in float64, by NumPy: they are asked on small grids, which compiling would outlast."""
 
     found: Symbolic
     strategy: Strategy
     outputs: tuple[str, ...]
+    _traced: dict[tuple[tuple[int, ...], ...], tuple[Callable[..., np.ndarray], set[str]]] = field(default_factory=dict, repr=False, compare=False)
 
     def grid(self, q: np.ndarray, theta: np.ndarray) -> Values:
         """K at all norms and angles: q (S,), theta (T,) -> (outputs, S, S, T)."""
@@ -59,28 +58,24 @@ class Pairs:
     @cached_property
     def closed(self) -> bool:
         """Whether all expectations have closed forms: a pair then costs the same alone. Else what reads one norm only is shared in a grid."""
-        methods: set[str] = set()
-        one = jax.ShapeDtypeStruct((1, 1), jnp.float64)
-        jax.eval_shape(lambda q, c: self._kernels(q, q, c, c < 0, methods), one, one)
-        return methods <= EXACT
+        one = np.ones((1, 1))
+        return self._function(one, one, one, one > 1)[1] <= EXACT
 
     def _outer(self, q: np.ndarray, theta: np.ndarray) -> Values:
-        methods: set[str] = set()
-        rows, columns = jnp.asarray(q)[:, None], jnp.asarray(q)[None]
-        cross = jnp.sqrt(rows * columns) * jnp.cos(jnp.asarray(theta))[:, None, None]
-        kernels = jax.vmap(lambda c: self._kernels(rows, columns, c, jnp.zeros(c.shape, bool), methods), out_axes=-1)(cross)
-        return Values(np.asarray(kernels), frozenset(methods))
+        rows, columns = q[:, None], q[None]
+        cross = np.sqrt(rows * columns) * np.cos(theta)[:, None, None]
+        return self._compute(rows, columns, cross, np.zeros(cross.shape, bool))
 
     def each(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:
-        """K of the pairs of a list, (outputs, P), in parts of one size, so that each rule is compiled once."""
-        methods: set[str] = set()
+        """K of the pairs of a list, (outputs, P), in parts of one size, so that each is traced once."""
+        methods: frozenset[str] = frozenset()
         parts: list[np.ndarray] = []
         size = LIST if self.closed else SHORT_LIST
         for at in range(0, len(c), size):
             short = max(0, at + size - len(c))
-            a, b, cross, equal = (jnp.asarray(np.pad(v[at : at + size], (0, short), mode="edge"))[:, None] for v in (q1, q2, c, same))
-            parts.append(np.asarray(self._kernels(a, b, cross, equal, methods))[:, : size - short, 0])
-        return Values(np.concatenate(parts, 1) if parts else np.zeros((len(self.outputs), 0)), frozenset(methods))
+            kernels, methods = self._compute(*(np.pad(v[at : at + size], (0, short), mode="edge")[:, None] for v in (q1, q2, c, same)))
+            parts.append(kernels[:, : size - short, 0])
+        return Values(np.concatenate(parts, 1) if parts else np.zeros((len(self.outputs), 0)), methods)
 
     def own(self, q: np.ndarray) -> Values:
         """K(xi, xi), (outputs, S)."""
@@ -89,7 +84,24 @@ class Pairs:
     def coarser(self) -> Pairs:
         """By rules of two thirds of the size: the distance estimates the error of the finer ones."""
         how = replace(self.strategy, nodes=2 * self.strategy.nodes // 3, terms=2 * self.strategy.terms // 3)
-        return replace(self, strategy=how)
+        return replace(self, strategy=how, _traced={})
+
+    def _compute(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:
+        """K at c (P, 1), or (T, S, S) with q1 (S, 1) and q2 (1, S): (outputs, P, 1) or (outputs, S, S, T)."""
+        kernels, methods = self._function(q1, q2, c, same)
+        return Values(kernels(q1, q2, c, same), frozenset(methods))
+
+    def _function(self, *like: np.ndarray) -> tuple[Callable[..., np.ndarray], set[str]]:
+        """K at arrays of these shapes by NumPy, and the methods that it uses."""
+        shapes = tuple(a.shape for a in like)
+        if shapes not in self._traced:
+            methods: set[str] = set()
+            with jax.enable_x64(True):
+                whole = partial(self._kernels, methods=methods)
+                whole = jax.vmap(whole, (None, None, 0, 0), -1) if like[2].ndim == 3 else whole
+                kernels = uncompiled(whole, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in like))
+            self._traced[shapes] = kernels, methods
+        return self._traced[shapes]
 
     def _kernels(self, q1: Array, q2: Array, c: Array, same: Array, methods: set[str]) -> Array:
         numbers = Numbers(self.found.master.e, self._leaf(q1, q2, c), self.strategy, same)

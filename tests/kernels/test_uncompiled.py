@@ -1,0 +1,41 @@
+"""Computations by NumPy: the same numbers as JAX, for every kind of primitive that expectations are made of."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array, lax
+
+from tensorprog.kernels.uncompiled import uncompiled
+
+X = np.random.default_rng(0).uniform(0.1, 0.9, (3, 4))
+
+
+def elementwise(x: Array) -> Array:
+    y = jnp.where(x > 0.5, jnp.arctan2(x, 1 - x), jnp.exp(-x) / (1 + x**-3)) + lax.rsqrt(x) * jnp.clip(x, 0.2, 0.8)
+    return jnp.maximum(y, jax.scipy.special.erf(x)) ** 5 % 1.5
+
+
+def structural(x: Array) -> Array:
+    y = jnp.concatenate([x[::2, 1:], jnp.flip(x[:2, :3], 1)])
+    return jnp.einsum("ij,bik->bkj", y, jnp.stack([x, 2 * x])[:, jnp.array([0, 2, 1, 0])]) + y.sum(0).max()
+
+
+def loops(x: Array) -> tuple[Array, Array]:
+    total, steps = lax.scan(jax.checkpoint(lambda s, a: (s * 0.5 + a, s)), jnp.zeros(4), x, reverse=True)
+    grown = lax.while_loop(lambda s: (s < 3).any(), lambda s: s + total, total)
+    return lax.cond(total[0] > 0, lambda: grown, lambda: total), steps
+
+
+def custom(x: Array) -> Array:
+    return jax.vmap(jax.nn.relu)(x - 0.5) + jax.nn.logsumexp(x, axis=1)[:, None] + jnp.sort(x, 0)
+
+
+@pytest.mark.parametrize("f", [elementwise, structural, loops, custom])
+def test_numbers_of_jax(f: Callable[[Array], object]) -> None:
+    with jax.enable_x64(True):
+        found, wanted = uncompiled(f, jax.ShapeDtypeStruct(X.shape, X.dtype))(X), jax.jit(f)(X)
+    # a few units in the last place for each of some ten operations
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), found, wanted)
