@@ -64,9 +64,9 @@ class NetworkEstimator(BaseEstimator):
         """Kernels by tiles as wide as the training set asks for, so that fitting and predicting compile one function."""
         return between(self.network_, x1, x2, get, width_of(len(self.points_)))
 
-    def _variances(self, get: Sequence[str], x: Floats) -> Floats:
-        """The diagonal of the nngp, by the same function."""
-        return diagonal(self.network_, x, get, width_of(len(self.points_)))["nngp"]
+    def _variances(self, x: Floats) -> Floats:
+        """The diagonal of the nngp."""
+        return diagonal(self.network_, x)["nngp"]
 
     def _points(self, x: Table) -> Floats:
         check_is_fitted(self)
@@ -177,7 +177,7 @@ class NNGPRegressor(NetworkRegressor):
         gain = cross @ self.inverse_
         if whole:
             return cross @ self.dual_, self._kernels(("nngp",), points)["nngp"] - gain @ cross.T
-        return cross @ self.dual_, self._variances(("nngp",), points) - (gain * cross).sum(1)
+        return cross @ self.dual_, self._variances(points) - (gain * cross).sum(1)
 
 
 class NTKRegressor(NetworkRegressor):
@@ -227,7 +227,7 @@ class NTKRegressor(NetworkRegressor):
         if whole:
             mixed = a @ cross["nngp"].T
             return mean, self._kernels(OUTPUTS, points)["nngp"] - mixed - mixed.T + a @ self.nngp_ @ a.T
-        return mean, self._variances(OUTPUTS, points) - 2 * (a * cross["nngp"]).sum(1) + ((a @ self.nngp_) * a).sum(1)
+        return mean, self._variances(points) - 2 * (a * cross["nngp"]).sum(1) + ((a @ self.nngp_) * a).sum(1)
 
 
 class NTKClassifier(ClassifierMixin, NetworkEstimator):

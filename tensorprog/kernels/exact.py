@@ -50,8 +50,8 @@ class Symbolic:
     order: tuple[str, ...]
 
 
-def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative", flat_steps: bool = False) -> Symbolic:
-    """Read the network for x1 and x2 and write its kernels as symbolic scalars."""
+def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative", flat_steps: bool = False, ntk: bool = True) -> Symbolic:
+    """Read the network for x1 and x2 and write its kernels as symbolic scalars; without the NTK nothing contributes to it."""
     b = backprop(network)
     if flat_steps:
         warnings.warn("flat_steps: derivatives of steps count as 0, as in automatic differentiation; the NTK of the theorem differs", stacklevel=3)
@@ -61,7 +61,7 @@ def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivativ
     order = (*b.outputs.values(), *map(primed, b.outputs.values()))
     readouts = dict.fromkeys(r.vector for r in network.readouts)
     nngp = master.scalars.total((1.0, k.vector(b.program.init[name])) for name in readouts)
-    return Symbolic(network, master, nngp, {name: k.trained(name) for name in network.parameters}, order)
+    return Symbolic(network, master, nngp, {name: k.trained(name) for name in network.parameters if ntk}, order)
 
 
 class _Contributions:
@@ -175,13 +175,19 @@ class Compiled:
 
 
 def compiled(
-    network: Network, *, strategy: Strategy = Strategy(), dots: Dots = "derivative", flat_steps: bool = False, block: int | None = None
+    network: Network,
+    *,
+    strategy: Strategy = Strategy(),
+    dots: Dots = "derivative",
+    flat_steps: bool = False,
+    block: int | None = None,
+    ntk: bool = True,
 ) -> Compiled:
-    """The exact kernels of a network, read once; see `kernels.limit.kernels` for the arguments."""
+    """The exact kernels of a network, read once; see `kernels.limit.kernels` for the arguments. Without `ntk` that of the result is 0."""
     check_network(network)
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
-    found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps)
+    found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
     return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
 
 

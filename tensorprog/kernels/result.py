@@ -39,10 +39,10 @@ def refuse_infinite(k: Kernels) -> None:
     """An infinite entry is an answer that the theorem does not give: say which one."""
     if traced(k):
         return
-    for name, a in {"nngp": k.nngp, **k.by_parameter}.items():
+    for name, a in {"nngp": k.nngp, **(k.by_parameter or {"ntk": k.ntk})}.items():
         where = np.argwhere(~np.isfinite(np.asarray(a)))
         if len(where):
-            what = "the nngp" if name == "nngp" else f"the contribution of {name} to the ntk"
+            what = f"the {name}" if name in ("nngp", "ntk") else f"the contribution of {name} to the ntk"
             raise OutsideTheory(
                 f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. A step differentiated at equal or opposite inputs "
                 "(sign, step) has no finite NTK, and exponential functions can outgrow their Gaussian: freeze the tensors behind it "

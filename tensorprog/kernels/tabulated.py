@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tensorprog.kernels.cosine import cosines, short
 from tensorprog.kernels.evaluate import Series, Side, block
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-WIDE, NARROW = 256, 192  # points on each side of a block, for a series of one and of several functions of the norms: what stays in cache
+WIDE, NARROW = 512, 512
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
@@ -47,20 +48,14 @@ class Tabulated:
     degree: float | None
     tables: dict[tuple[Domain, float], Table | None] = field(default_factory=dict, repr=False)
 
-    def __call__(self, x1: np.ndarray, x2: np.ndarray | None, dtype: str) -> Found | None:
-        """K(x1, x2), or None where no table serves these points."""
-        left = points(x1)
-        right = left if x2 is None else points(x2)
-        table = self.table(np.concatenate([left.q, right.q]), TOLERANCE[dtype])
-        if table is None:
-            return None
-        out = _aligned((len(table.outputs), len(left.q), len(right.q)), np.dtype(dtype))
-        self._fill(out, table, left, right, symmetric=x2 is None)
-        if x2 is None:
+    def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
+        """K by a table that serves the points; symmetric to the last bit where `right` is None."""
+        others = left if right is None else right
+        out = _aligned((len(table.outputs), len(left.q), len(others.q)), np.dtype(dtype))
+        self._fill(out, table, left, others, symmetric=right is None)
+        if right is None:
             np.einsum("oii->oi", out)[:] = table.own(left.q)
-        sizes = [np.sqrt(np.abs(table.own(p.q)).max(1)) for p in (left, right)]
-        error = (table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[1]
-        return Found(dict(zip(table.outputs, out, strict=True)), float(error.max()), f"{table.method}, tabulated in {_shape(table)} terms")
+        return Found(dict(zip(table.outputs, out, strict=True)), error_of(table, left, others, dtype), method_of(table))
 
     def _fill(self, out: np.ndarray, table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
@@ -73,10 +68,14 @@ class Tabulated:
             here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
             part = out[:, *here]
             with jax.enable_x64(True):  # a setting of each thread
-                kernels, before = block(rows[i], columns[j], series, out.dtype.name)
-                part[:] = np.asarray(kernels)[:, : part.shape[1], : part.shape[2]]
+                kernels = _by_cosines(table, rows[i], columns[j], out.dtype.name, diagonal=symmetric and i == j)
+                before = False
+                if kernels is None:
+                    kernels, before = block(rows[i], columns[j], series, out.dtype.name)
+                for a, k in zip(part, kernels, strict=True):
+                    a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 if before:
-                    self._near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
             if symmetric and i < j:
                 out[:, *mirror] = part.swapaxes(1, 2)
             elif symmetric:
@@ -92,7 +91,7 @@ class Tabulated:
             self.tables[domain, tolerance] = tabulate(self.pairs, domain, tolerance)
         return self.tables[domain, tolerance]
 
-    def _near(self, part: np.ndarray, table: Table, left: Points, right: Points, *, upper: bool) -> None:
+    def near(self, part: np.ndarray, table: Table, left: Points, right: Points, *, upper: bool) -> None:
         """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel."""
         cos = left.unit @ right.unit.T
         near = cos > np.cos(table.angle.start) - 1e-6
@@ -138,6 +137,15 @@ def _blocks(p: Points, table: Table, size: int) -> dict[int, Side]:
     return out
 
 
+def _by_cosines(table: Table, left: Side, right: Side, dtype: str, *, diagonal: bool) -> tuple[jax.Array, ...] | None:
+    """A block by a series in the cosine; None where some pair is too close to equal or opposite directions."""
+    if not table.middles:
+        return None
+    cos, largest = cosines(left.unit, right.unit, dtype, diagonal=diagonal)
+    m = next((m for m in table.middles if largest <= m.radius), None)
+    return None if m is None else short(cos, left, right, jnp.asarray(m.core), jnp.asarray(m.radius))
+
+
 def _in_threads(one: Callable[[tuple[int, int]], None], work: list[tuple[int, int]]) -> None:
     if len(work) < 4:
         for place in work:
@@ -148,5 +156,12 @@ def _in_threads(one: Callable[[tuple[int, int]], None], work: list[tuple[int, in
             pass
 
 
-def _shape(table: Table) -> str:
-    return " x ".join(map(str, ([] if table.core.shape[1] == 1 else [table.core.shape[1]] * 2) + [table.core.shape[3]]))
+def error_of(table: Table, left: Points, right: Points, dtype: str) -> float:
+    """The largest absolute error of any entry of K(left, right): that of the table and of rounding, in units of the diagonals."""
+    sizes = [np.sqrt(np.abs(table.own(p.q)).max(1, initial=0.0)) for p in (left, right)]
+    return float(((table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[1]).max())
+
+
+def method_of(table: Table) -> str:
+    norms = [] if table.core.shape[1] == 1 else [table.core.shape[1]] * 2
+    return f"{table.method}, tabulated in {' x '.join(map(str, (*norms, table.core.shape[3])))} terms"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -15,10 +16,13 @@ from jax.typing import ArrayLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
+from tensorprog.kernels.diagonal import Diagonal, diagonal
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.precision import traced
-from tensorprog.kernels.tabulated import Tabulated
+from tensorprog.kernels.result import Kernels, refuse_infinite
+from tensorprog.kernels.table import Table
+from tensorprog.kernels.tabulated import TOLERANCE, Points, Tabulated, points
 from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 
@@ -36,6 +40,15 @@ class Result(NamedTuple):
     method: str
 
 
+class Served(NamedTuple):
+    """A table, the points that it serves, and whose it is."""
+
+    tables: Tabulated
+    table: Table
+    left: Points
+    right: Points
+
+
 class Tile:
     """(x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)} of the kernels asked for; see `tile`."""
 
@@ -44,7 +57,7 @@ class Tile:
             raise InvalidProgram(f"[kernel] kernels are of dtype float64 or float32, not {dtype}.")
         self.asked = wanted(get)
         self.network, self.dtype, self.strategy = network, dtype, strategy
-        self._exact: Compiled = compiled(network, strategy=strategy)
+        self.exact: Compiled = compiled(network, strategy=strategy, ntk="ntk" in self.asked)
 
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
         return self.measured(x1, x2).kernels
@@ -54,35 +67,56 @@ class Tile:
         found = None if traced((x1, x2)) else self.tabulated(x1, x2)
         return self._by_rules(x1, x2) if found is None else found
 
+    def diagonal(self, x: ArrayLike | Data) -> Result:
+        """K(x, x) of every point alone, {name: (N, *output positions, *output positions)}: N entries, not N^2."""
+        with nullcontext() if traced(x) else jax.enable_x64(True):
+            found = self._own(data_of(self.network.program, x, "x"))
+        refuse_infinite(found)
+        return self._asked(found)
+
     @cached_property
-    def _tables(self) -> Tabulated | None:
-        """None where the kernels read more of a pair than its three Gram entries."""
-        found = self._exact.symbolic
-        return Tabulated(Pairs(found, self.strategy, self.asked), degree(self.network)) if of_pairs(found) else None
+    def _own(self) -> Diagonal:
+        return diagonal(self.exact.symbolic, self.strategy)
 
     def tabulated(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result | None:
         """The kernels by tables, or None: for few pairs, and where the network or the data have no table."""
+        with jax.enable_x64(True):
+            served = self.served(x1, x2)
+            if served is None:
+                return None
+            found = served.tables.by(served.table, served.left, None if x2 is None else served.right, self.dtype)
+            return Result({name: jax.device_put(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
+
+    def served(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Served | None:
+        """The table that serves all pairs of these points, found or made; None where the rules are used."""
         if self._tables is None:
             return None
         with jax.enable_x64(True):
             left = data_of(self.network.program, x1, "x1")
             right = left if x2 is None else data_of(self.network.program, x2, "x2")
             same_features(left, right)
-            a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
-            if len(a) * len(b) < FEW or not a.shape[1]:
-                return None
-            found = self._tables(a, None if x2 is None else b, self.dtype)
-            if found is None:
-                return None
-            return Result({name: jax.device_put(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
+        a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
+        if len(a) * len(b) < FEW or not a.shape[1]:
+            return None
+        first = points(a)
+        second = first if x2 is None else points(b)
+        table = self._tables.table(np.concatenate([first.q, second.q]), TOLERANCE[self.dtype])
+        return None if table is None else Served(self._tables, table, first, second)
+
+    @cached_property
+    def _tables(self) -> Tabulated | None:
+        """None where the kernels read more of a pair than its three Gram entries."""
+        found = self.exact.symbolic
+        return Tabulated(Pairs(found, self.strategy, self.asked), degree(self.network)) if of_pairs(found) else None
 
     def _by_rules(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result:
-        found = self._exact(x1, x2)
-        if traced(found):
-            return Result({name: getattr(found, name).astype(self.dtype) for name in self.asked}, found.error, found.method)
-        with jax.enable_x64(True):
+        return self._asked(self.exact(x1, x2))
+
+    def _asked(self, found: Kernels) -> Result:
+        """The kernels asked for, of the dtype asked for, which may round them."""
+        with nullcontext() if traced(found) else jax.enable_x64(True):
             kernels = {name: jnp.asarray(getattr(found, name), self.dtype) for name in self.asked}
-            rounding = jnp.finfo(self.dtype).eps / 2 * max(jnp.abs(k).max(initial=0.0) for k in kernels.values())
+            rounding = jnp.finfo(self.dtype).eps / 2 * jnp.stack([jnp.abs(k).max(initial=0.0) for k in kernels.values()]).max()
             return Result(kernels, jnp.maximum(found.error, rounding), found.method)
 
 

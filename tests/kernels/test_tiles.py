@@ -16,12 +16,14 @@ import zarr
 import tensorprog as tp
 from architectures import ZOO
 from tensorprog.errors import Incomplete, InvalidProgram, OutsideTheory
+from tensorprog.kernels.tile import Result
 from tensorprog.kernels.tiles import KernelStore, open_store, run, store, tiled_kernels, tiled_matrix
 from tensorprog.kernels.tiles.grid import Grid
 from tensorprog.kernels.tiles.processes import Group
 
 NET = ZOO["mlp"](depth=2, sigma_b=0.1)
 X = np.random.default_rng(0).normal(size=(11, 3))
+MANY = np.random.default_rng(1).normal(size=(120, 8))  # of similar norms, and more than are left to the rules
 Z = np.random.default_rng(1).normal(size=(6, 3))
 
 
@@ -56,6 +58,23 @@ def test_a_matrix_that_is_never_held_computes_the_same(whole: dict[str, np.ndarr
     square, cross = tiled_matrix(NET, X, size=4), tiled_matrix(NET, Z, X, size=4)
     np.testing.assert_allclose(square @ X, whole["ntk"] @ X, atol=1e-13)
     np.testing.assert_allclose(np.asarray(cross), np.asarray(tp.kernels(NET, Z, X).ntk), rtol=1e-14)
+
+
+@pytest.fixture(scope="module")
+def tabulated() -> Result:
+    return tp.tile(NET, dtype="float32").measured(MANY)
+
+
+def test_many_points_share_the_table_of_a_tile(tmp_path: Path, tabulated: Result) -> None:
+    """The store is filled by the function `tile`, with its method and its error bounds."""
+    found = tiled_kernels(NET, MANY, store=tmp_path / "k", size=50, dtype="float32")
+    assert found.made_with["method"] == tabulated.method
+    assert "tabulated" in tabulated.method
+    assert 0 < found.error <= float(tabulated.error)
+    for name in ("nngp", "ntk"):
+        k = np.asarray(found.matrix(name))
+        np.testing.assert_array_equal(k, k.T)
+        np.testing.assert_allclose(k, tabulated.kernels[name], rtol=1e-6)  # rounding in blocks of other sizes
 
 
 def test_positions_of_the_output_are_kept(tmp_path: Path) -> None:
@@ -129,8 +148,8 @@ def test_only_missing_tiles_are_computed(kept: KernelStore, monkeypatch: pytest.
     for tile in ((0, 1), (2, 2)):
         kept.path.joinpath("error", "c", *map(str, tile)).unlink()
     started: list[tuple[int, int]] = []
-    start = run.Work.start
-    monkeypatch.setattr(run.Work, "start", lambda work, tile: started.append(tile) or start(work, tile))
+    compute = run.Work.tile
+    monkeypatch.setattr(run.Work, "tile", lambda work, tile: started.append(tile) or compute(work, tile))
     said: list[tuple[float, str]] = []
     tiled_kernels(NET, X, store=kept.path, size=4, progress=lambda *now: said.append(now))
     assert started == [(0, 1), (2, 2)]
@@ -191,6 +210,7 @@ from tensorprog.kernels.tiles import tiled_kernels
 
 if __name__ == "__main__":
     x = np.random.default_rng(0).normal(size=(11, 3))
+    many = np.random.default_rng(1).normal(size=(120, 8))
     {body}
 """
 
@@ -202,17 +222,20 @@ def python(body: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 RUN = 'tiled_kernels(ZOO["mlp"](depth=2, sigma_b=0.1), x, store={path!r}, size={size}, {options})'
+TABLE = 'tiled_kernels(ZOO["mlp"](depth=2, sigma_b=0.1), many, store={path!r}, size=50, dtype="float32", devices=4); '
 
 
-def test_kill_9_on_four_devices_then_run_again_on_one(tmp_path: Path, whole: dict[str, np.ndarray]) -> None:
+def test_kill_9_on_four_devices_then_run_again_on_one(tmp_path: Path, whole: dict[str, np.ndarray], tabulated: Result) -> None:
     """Killed after the third of six tiles. Every tile that it left is whole, and only the others are computed, on any number of devices.
 
-    Four fake CPU devices; 11 points in tiles of 4: a row of a tile each, and a last tile that is not full.
+    Four fake CPU devices; 11 points in tiles of 4: a row of a tile each, and a last tile that is not full. Before that, the tiles of a table.
     """
-    path = str(tmp_path / "k")
+    path, full = str(tmp_path / "k"), str(tmp_path / "full")
     kill = "lambda f, now: f < 0.5 or __import__('os').kill(__import__('os').getpid(), 9)"
-    child = python(RUN.format(path=path, size=4, options=f"devices=4, progress={kill}"), XLA_FLAGS="--xla_force_host_platform_device_count=4")
-    assert child.returncode == -signal.SIGKILL
+    body = TABLE.format(path=full) + RUN.format(path=path, size=4, options=f"devices=4, progress={kill}")
+    child = python(body, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    np.testing.assert_allclose(np.asarray(open_store(full).matrix("ntk")), tabulated.kernels["ntk"], atol=float(tabulated.error))
     half = open_store(path)
     assert len(half.missing()) == 3
     for tile in set(half.grid.tiles) - set(half.missing()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -19,11 +20,12 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.kernels.exact import same_features
 from tensorprog.kernels.precision import double
-from tensorprog.kernels.tiles.evaluate import OUTPUTS, Device, Evaluate, Points, Tile, evaluator
+from tensorprog.kernels.tiles.evaluate import OUTPUTS, Evaluate, evaluator
 from tensorprog.kernels.tiles.grid import Grid, TileIndex
 from tensorprog.kernels.tiles.matrix import TiledMatrix
 from tensorprog.kernels.tiles.pace import Pace, Progress
 from tensorprog.kernels.tiles.processes import Group, Job, here, shared
+from tensorprog.kernels.tiles.spread import Device, Kernel, Points
 from tensorprog.kernels.tiles.store import KernelStore, create_or_open
 from tensorprog.language.program import Network
 from tensorprog.language.text import show
@@ -45,7 +47,7 @@ def tiled_kernels(
     processes: int | Group = 1,
     progress: Progress | None = None,
 ) -> KernelStore:
-    """The limiting kernels of x1 and x2 (N1 and N2 points, default x1) in a zarr store, one chunk a tile.
+    """The limiting kernels of x1 and x2 (N1 and N2 points, default x1) in a zarr store, one chunk a tile, by the function of `tile`.
 
     Tiles that the store holds are not computed again: after an interruption of any kind (kill -9, a full disk), run the same again. Under
     `jax.distributed.initialize` every process calls this with the same arguments and a path that all of them see, and computes its share.
@@ -53,7 +55,7 @@ def tiled_kernels(
     Args:
         get: "nngp", "ntk" or both.
         size: points a side of a tile.
-        dtype: of the computation and of the store, "float64" or "float32".
+        dtype: of the store, "float64" or "float32".
         devices: JAX devices of this process over which the rows of each tile are spread. None: all there are.
         processes: start so many processes on this machine, or this machine's of a `Group` over several, that share the tiles; `devices` is for each.
         progress: is told the fraction done, and how much time is left.
@@ -94,7 +96,7 @@ def tiled_matrix(
     work = prepare(network, x1, x2, get=(get,), size=size, dtype=dtype, strategy=strategy, devices=devices)
     if work.evaluate.positions:
         raise InvalidProgram(f"[tiles] {network.name} has output positions {work.evaluate.positions}: its kernel is no matrix. Read out one number.")
-    return TiledMatrix(work.grid, np.dtype(dtype), lambda i, j: work.finish((i, j), work.start((i, j)))[get])
+    return TiledMatrix(work.grid, np.dtype(dtype), lambda i, j: work.tile((i, j))[get])
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,11 @@ class Work:
     evaluate: Evaluate
     made_from: Mapping[str, Any]
 
-    def start(self, tile: TileIndex) -> Mapping[str, jax.Array]:
-        """Begin a tile; it may still be under way when this returns."""
-        i, j = tile
-        return self.evaluate.start(_rows(self.left, self.grid.row(i)), _rows(self.right, self.grid.column(j)))
-
-    def finish(self, tile: TileIndex, started: Mapping[str, jax.Array]) -> Tile:
+    def tile(self, index: TileIndex) -> Kernel:
         """The tile; one on the diagonal of a symmetric kernel is symmetric to the last bit."""
-        i, j = tile
-        row, column = self.grid.row(i), self.grid.column(j)
-        found = self.evaluate.finish(started, row.stop - row.start, column.stop - column.start)
-        if not self.grid.symmetric or i != j:
-            return found
-        return {name: a if name == "error" else (a + _mirrored(a)) / 2 for name, a in found.items()}
+        i, j = index
+        a = _rows(self.left, self.grid.row(i))
+        return self.evaluate(a) if self.grid.symmetric and i == j else self.evaluate(a, _rows(self.right, self.grid.column(j)))
 
 
 @double
@@ -135,14 +129,14 @@ def prepare(
     devices: int | None,
 ) -> Work:
     """Check everything, and compile what a tile needs."""
-    left = _points(network, x1, "x1", dtype)
-    right = left if x2 is None else _points(network, x2, "x2", dtype)
+    left = _points(network, x1, "x1")
+    right = left if x2 is None else _points(network, x2, "x2")
     same_features(left, right)  # pyright: ignore[reportArgumentType]
     n1, n2 = (len(next(iter(side.values()))) for side in (left, right))
     size = min(size, max(n1, n2, 1))
     asked = tuple(name for name in OUTPUTS if name in get) if set(get) <= set(OUTPUTS) else tuple(get)
-    features = {name: a.shape[1:] for name, a in left.items()}
-    evaluate = evaluator(network, features, asked, size=size, dtype=dtype, strategy=strategy, devices=local_devices(devices))
+    others = None if x2 is None else right
+    evaluate = evaluator(network, left, others, asked, size=size, dtype=dtype, strategy=strategy, devices=local_devices(devices))
     made_from = {
         "network": show(network),
         "data": {"x1": digest(left)} if x2 is None else {"x1": digest(left), "x2": digest(right)},
@@ -157,16 +151,23 @@ def prepare(
 
 
 def fill(store: KernelStore, work: Work, tell: Progress) -> None:
-    """Compute what the store lacks. The next tile is begun before the last one is written, so that neither disk nor device waits for the other."""
+    """Compute what the store lacks. A tile is written while the next one is computed, so that neither disk nor device waits for the other."""
     pace = Pace(len(work.grid.tiles), len(work.grid.tiles) - len(store.missing()))
     pace.say(pace.before, tell)
-    pending: tuple[TileIndex, Mapping[str, jax.Array]] | None = None
-    for tile in (*share(store), None):
-        following = None if tile is None else (tile, work.start(tile))
-        if pending is not None:
-            store.write(pending[0], work.finish(*pending))
-            pace.say(pace.total - len(store.missing()), tell)
-        pending = following
+
+    def settle(writing: Future[None]) -> None:
+        writing.result()
+        pace.say(pace.total - len(store.missing()), tell)
+
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for tile in share(store):
+            found = work.tile(tile)
+            if writing is not None:
+                settle(writing)
+            writing = writer.submit(store.write, tile, found)
+        if writing is not None:
+            settle(writing)
 
 
 def share(store: KernelStore) -> Iterator[TileIndex]:
@@ -208,15 +209,9 @@ def _sendable(x: ArrayLike | Data | None) -> Any:
     return {name: np.asarray(a) for name, a in x.items()} if isinstance(x, Mapping) else None if x is None else np.asarray(x)
 
 
-def _points(network: Network, x: ArrayLike | Data, label: str, dtype: str) -> dict[str, NDArray[np.floating]]:
-    return {name: np.asarray(a, dtype) for name, a in data_of(network.program, x, label).items()}
+def _points(network: Network, x: ArrayLike | Data, label: str) -> dict[str, NDArray[np.float64]]:
+    return {name: np.asarray(a, np.float64) for name, a in data_of(network.program, x, label).items()}
 
 
 def _rows(points: Points, rows: slice) -> Points:
     return {name: a[rows] for name, a in points.items()}
-
-
-def _mirrored(a: NDArray[np.floating]) -> NDArray[np.floating]:
-    """K(x2, x1) from K(x1, x2): points and output positions change sides."""
-    half = (a.ndim - 2) // 2
-    return a.transpose(1, 0, *range(2 + half, 2 + 2 * half), *range(2, 2 + half))

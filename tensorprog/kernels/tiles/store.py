@@ -19,9 +19,9 @@ from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore
 
 from tensorprog.errors import Incomplete, InvalidProgram
-from tensorprog.kernels.tiles.evaluate import Tile
 from tensorprog.kernels.tiles.grid import Grid, TileIndex
 from tensorprog.kernels.tiles.matrix import Floats, TiledMatrix
+from tensorprog.kernels.tiles.spread import Kernel
 
 MADE_FROM, MADE_WITH = "made_from", "made_with"
 STALE = 60.0  # seconds after which a draft is taken for one that a killed process left behind
@@ -62,7 +62,7 @@ class KernelStore:
         """The largest absolute error of any stored entry."""
         return float(np.nanmax(self._array("error")[:]))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
-    def write(self, tile: TileIndex, found: Tile) -> None:
+    def write(self, tile: TileIndex, found: Kernel) -> None:
         """Store a tile; when this fails or is killed, the tile is absent and the others are as they were.
 
         Raises:
