@@ -21,7 +21,7 @@ from architectures.random_features import random_features
 from architectures.resnet import conv_resnet1d, conv_resnet2d, resnet
 from architectures.rnn import rnn
 from architectures.siamese import siamese
-from architectures.transformer import ntk4a_transformer, transformer
+from architectures.transformer import transformer
 from tensorprog import Network
 
 ZOO: Mapping[str, Callable[..., Network]] = {
@@ -33,7 +33,6 @@ ZOO: Mapping[str, Callable[..., Network]] = {
     "cnn1d": cnn1d,
     "cnn2d": cnn2d,
     "transformer": transformer,
-    "ntk4a_transformer": ntk4a_transformer,
     "rnn": rnn,
     "gru": gru,
     "lstm": lstm,

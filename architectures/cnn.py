@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased, positive
+from architectures.options import biased, filters, positive
 
 Padding = Literal["same", "valid", "circular"]
 Head = Literal["gap", "flatten", "sum"]
@@ -76,17 +75,12 @@ def _cnn(
 ) -> tp.Output:
     positive(depth=depth, kernel=kernel, stride=stride, dilation=dilation, pool=pool)
     phi = tp.nonlinearity(nonlinearity)
-    taps = list(product(range(kernel), repeat=len(axes)))
-    sigma = sigma_w / len(taps) ** 0.5
     activation: tp.Value | None = None  # the first convolution reads the data
     for l in range(1, depth + 1):
-        into = axes if stride == 1 and padding != "valid" else tuple(f"{axis.rstrip('0123456789')}{l}" for axis in axes)
-        if activation is None:
-            h = tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes, into=into, stride=stride, dilation=dilation, padding=padding)
-            stride = 1
-        else:
-            filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
-            h = tp.conv(filters, activation, axes, into=into, dilation=dilation, padding=padding)
+        tensor, name, step = (tp.embedding, "U", stride) if l == 1 else (tp.matrix, f"W{l}", 1)
+        into = axes if step == 1 and padding != "valid" else tuple(f"{axis.rstrip('0123456789')}{l}" for axis in axes)
+        taps = filters(tensor, name, sigma_w, kernel, len(axes))
+        h = tp.conv(taps, x if activation is None else activation, axes, into=into, stride=step, dilation=dilation, padding=padding)
         axes, activation = into, phi(biased(h, f"b{l}", sigma_b).named(f"s{l}"))
         if l == 1 and pool > 1:
             activation, axes = _pooled(activation, axes, pool)
@@ -106,7 +100,3 @@ def _pooled(x: tp.Value, axes: tuple[str, ...], pool: int) -> tuple[tp.Value, tu
             total = total + x.gather(axis, window, into=new)
         x = total / pool
     return x, into
-
-
-def _name(letter: str, tap: tuple[int, ...]) -> str:
-    return "_".join([letter, *map(str, tap)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased, positive, split
+from architectures.options import biased, filters, positive, split
 
 
 @tp.network
@@ -85,8 +85,7 @@ def batchnorm_cnn(
     """A 1-D CNN with batchnorm over batch and pixels, then global average pooling; one output for every element of the batch."""
     positive(depth=depth, kernel=kernel)
     phi = tp.nonlinearity(nonlinearity)
-    sigma = sigma_w / kernel**0.5
-    h = tp.conv({(t,): tp.embedding(f"U_{t}", sigma) for t in range(kernel)}, x, ("pixel",))
+    h = tp.conv(filters(tp.embedding, "U", sigma_w, kernel, 1), x, ("pixel",))
     for l in range(2, depth + 1):
-        h = tp.conv({(t,): tp.matrix(f"W{l}_{t}", sigma) for t in range(kernel)}, phi(tp.batchnorm(h, "batch", "pixel", eps=eps)), ("pixel",))
+        h = tp.conv(filters(tp.matrix, f"W{l}", sigma_w, kernel, 1), phi(tp.batchnorm(h, "batch", "pixel", eps=eps)), ("pixel",))
     return tp.readout("v", sigma_v) @ phi(tp.batchnorm(h, "batch", "pixel", eps=eps)).mean("pixel")

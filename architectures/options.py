@@ -1,10 +1,15 @@
-"""Options that architectures share: counts, one number for all layers or one a layer, pieces of an axis, biases that may be absent."""
+"""What architectures share: counts, one number for all layers or one a layer, pieces of an axis, biases that may be absent, filters."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import TypeVar
 
 import tensorprog as tp
 
 PerLayer = float | tuple[float, ...]
+Symbol = TypeVar("Symbol")
 
 
 def positive(**counts: int) -> None:
@@ -45,3 +50,9 @@ def split(total: int, pieces: tuple[int, ...]) -> tuple[int, ...]:
 def biased(h: tp.Value, name: str, sigma: float, *, train: bool = True) -> tp.Value:
     """h + b; no bias at all where its sigma is 0."""
     return h + tp.bias(name, sigma, width=h.width, train=train) if sigma and h.width else h
+
+
+def filters(tensor: Callable[[str, float], Symbol], name: str, sigma: float, kernel: int, dims: int) -> dict[tuple[int, ...], Symbol]:
+    """The tensors of a convolution, name_t for every tap t of a cube of side `kernel`; together they have the variance sigma^2."""
+    taps = list(product(range(kernel), repeat=dims))
+    return {tap: tensor("_".join([name, *map(str, tap)]), sigma / len(taps) ** 0.5) for tap in taps}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Literal
 
 import tensorprog as tp
-from architectures.options import biased, positive
+from architectures.options import biased, filters, positive
 
 Order = Literal["pre", "post"]
 
@@ -97,17 +96,11 @@ def _conv_resnet(
 ) -> tp.Output:
     positive(kernel=kernel)
     phi = tp.nonlinearity(nonlinearity)
-    taps = list(product(range(kernel), repeat=len(axes)))
-    sigma = sigma_w / len(taps) ** 0.5
-    h = biased(tp.conv({t: tp.embedding(_name("U", t), sigma) for t in taps}, x, axes), "b0", sigma_b).named("s0")
+    h = biased(tp.conv(filters(tp.embedding, "U", sigma_w, kernel, len(axes)), x, axes), "b0", sigma_b).named("s0")
     for l in range(1, depth + 1):
-        filters = {t: tp.matrix(_name(f"W{l}", t), sigma) for t in taps}
+        taps = filters(tp.matrix, f"W{l}", sigma_w, kernel, len(axes))
         shortcut = tp.matrix(f"P{l}") @ h if project else h
-        branch = biased(tp.conv(filters, phi(h) if order == "pre" else h, axes), f"b{l}", sigma_b)
+        branch = biased(tp.conv(taps, phi(h) if order == "pre" else h, axes), f"b{l}", sigma_b)
         h = (shortcut + scale * branch).named(f"s{l}")
         h = h if order == "pre" else phi(h)
     return tp.readout("v", sigma_v) @ (phi(h) if final and order == "pre" else h).mean(*axes)
-
-
-def _name(letter: str, tap: tuple[int, ...]) -> str:
-    return "_".join([letter, *map(str, tap)])

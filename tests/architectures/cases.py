@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from architectures.transformer import NTK4A
+
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("mlp", {}),
     ("mlp", {"depth": 3, "nonlinearity": "erf", "sigma_w": (1.1, 1.2, 1.3), "sigma_b": (0.1, 0.0, 0.3), "ratios": (1.0, 4.0, 0.5), "sigma_v": 0.7}),
@@ -31,7 +33,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("transformer", {"qkv": "tied", "norm": "none", "gated": True, "nonlinearity": "silu", "ratio": 2.0, "read": "first"}),
     ("transformer", {"read": "every", "nonlinearity": "gelu", "ratio": 1.0, "eps": 0.1, "position": "sinusoidal", "sigma_p": 0.7}),
-    ("ntk4a_transformer", {"depth": 2, "sigma_w": 0.9, "sigma_u": 1.2, "sigma_v": 0.8}),
+    ("transformer", {**NTK4A, "depth": 2, "sigma_w": 0.9, "sigma_e": 1.2, "sigma_u": 1.2, "sigma_v": 0.8}),
     ("rnn", {"sigma_b": 0.3, "sigma_w": 1.2}),
     ("rnn", {"read": "mean", "depth": 2}),
     ("rnn", {"read": "every", "bidirectional": True, "nonlinearity": "tanh"}),

@@ -174,6 +174,7 @@ def transformer(
     sigma_w=2**0.5,
     sigma_v=1.0,
     eps=0.0,
+    convention="unit",
 ):
     phi = FUNCTIONS[nonlinearity]
     normalize: dict[str, Callable[[Array], Array]] = {"layer": lambda z: standardized(z, eps=eps), "rms": lambda z: rms(z, eps), "none": lambda z: z}
@@ -187,15 +188,18 @@ def transformer(
         codes = np.concatenate([np.sin(angles), np.cos(angles)], 1) / np.sqrt(8)
         z = z + sigma_p * jnp.asarray(scipy.linalg.sqrtm(codes @ codes.T)) @ p["P"]  # the symmetric root, as tensorprog.interpret.initial
     for l in range(1, depth + 1):
+        if qkv == "stream" and l > 1:
+            z = dense(p, f"U{l}", z, sigma_u)
         y, total = pre(z), 0.0
         for h in range(heads):
             m = f"{l}" if heads == 1 else f"{l}_{h}"
-            u = dense(p, f"V{m}", y, sigma_u)
-            q, k = (u, u) if qkv == "tied" else (dense(p, f"Q{m}", y, sigma_qk), dense(p, f"K{m}", y, sigma_qk))
+            u = y if qkv == "stream" else dense(p, f"V{m}", y, sigma_u)
+            q, k = (u, u) if qkv in ("tied", "stream") else (dense(p, f"Q{m}", y, sigma_qk), dense(p, f"K{m}", y, sigma_qk))
             logits = jnp.einsum("...ia,...ja->...ij", q, k) / q.shape[-1]
             if causal:
                 logits = jnp.where(jnp.tril(jnp.ones((token, token), bool)), logits, -jnp.inf)
-            total += dense(p, f"O{m}", jax.nn.softmax(logits, -1) @ u, sigma_o / np.sqrt(heads))
+            mixed = jax.nn.softmax(logits, -1) @ u
+            total += mixed if qkv == "stream" else dense(p, f"O{m}", mixed, sigma_o / np.sqrt(heads))
         z = post(z + total)
         y = pre(z)
         inner = phi(dense(p, f"W1_{l}", y, sigma_w))
@@ -206,16 +210,6 @@ def transformer(
     z = {"mean": lambda: z.mean(-2), "first": lambda: z[..., 0, :], "last": lambda: z[..., -1, :], "every": lambda: z}[read]()
     f = sigma_v / np.sqrt(z.shape[-1]) * jnp.einsum("b...a,oa->bo...", z, p["v"])
     return f[:, 0] if outputs == 1 else f
-
-
-def ntk4a_transformer(p, x, *, token=4, depth=1, sigma_w=1.0, sigma_u=1.0, sigma_v=1.0):
-    k = dense(p, "E", x, sigma_u)
-    for l in range(1, depth + 1):
-        k = k if l == 1 else dense(p, f"U{l}", z, sigma_u)  # noqa: F821
-        a = jax.nn.softmax(k @ jnp.swapaxes(k, -1, -2) / k.shape[-1], -1)
-        y = standardized(k + a @ k)
-        z = standardized(y + dense(p, f"W2_{l}", relu(dense(p, f"W1_{l}", y, sigma_w)), sigma_w))
-    return read(p, z.mean(-2), sigma=sigma_v)
 
 
 def rnn(p, xs, *, time=3, depth=1, nonlinearity="erf", bidirectional=False, read="last", sigma_w=1.0, sigma_u=1.0, sigma_b=0.0, sigma_v=1.0):

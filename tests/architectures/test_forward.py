@@ -58,6 +58,7 @@ def test_options_have_small_defaults_and_inputs_are_no_options(name: str) -> Non
         ("cnn1d", {"kernel": 0}, "kernel is 0"),
         ("cnn1d", {"pixel": 2, "padding": "valid"}, "no valid position"),
         ("transformer", {"heads": 0}, "heads is 0"),
+        ("transformer", {"heads": 2, "qkv": "stream"}, "2 heads without matrices of their own are one head"),
         ("gnn", {"edges": ((0, 4),)}, r"the edge \(0, 4\) leaves the nodes 0 .. 3"),
         ("gnn", {"pieces": (1, 2)}, "pieces of 1, 2 do not make up 4"),
         ("batchnorm_mlp", {"pieces": (2, 0, 2)}, "pieces of 2, 0, 2 do not make up 4"),

@@ -11,7 +11,7 @@ from architectures import ZOO
 from tensorprog.kernels.empirical import empirical_kernels, empirical_ntk_jacobian
 from tests.architectures.cases import CASES, label
 
-WITH_MOMENTS = {"transformer", "ntk4a_transformer", "normalized_mlp"}  # scalars from Moments: Netsor+
+WITH_MOMENTS = {"transformer", "normalized_mlp"}  # scalars from Moments: Netsor+
 WIDTH, DIMENSION, BATCH = 9, 3, 2
 
 # One of each kind in the suite; all of them in the slow tier.

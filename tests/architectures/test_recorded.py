@@ -7,7 +7,7 @@ import pytest
 
 import tensorprog as tp
 from architectures.cnn import cnn1d, cnn2d
-from architectures.transformer import ntk4a_transformer
+from architectures.transformer import NTK4A, transformer
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 KERNELS = np.load(ORACLES / "kernels.npz")
@@ -65,6 +65,7 @@ def test_recorded_attention(name: str) -> None:
 @pytest.mark.parametrize("depth", [1, 2])
 def test_recorded_transformer(depth: int) -> None:
     w, u, v = REFERENCE[f"tf_A_d{depth}_vw_vu_vv"] ** 0.5
-    found = tp.kernels(ntk4a_transformer(depth=depth, sigma_w=w, sigma_u=u, sigma_v=v), REFERENCE["tf_x"])
+    network = transformer(**{**NTK4A, "token": 4, "depth": depth, "sigma_e": u, "sigma_u": u, "sigma_w": w, "sigma_v": v})
+    found = tp.kernels(network, REFERENCE["tf_x"])
     np.testing.assert_allclose(found.nngp, REFERENCE[f"tf_A_d{depth}_nngp"], rtol=1e-10)
     np.testing.assert_allclose(found.ntk, REFERENCE[f"tf_A_d{depth}_ntk"], rtol=1e-10)

@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 from scipy.special import softmax
 
 import tensorprog as tp
-from architectures.transformer import ntk4a_transformer
+from architectures.transformer import NTK4A, transformer
 from tensorprog.kernels.empirical import compiled
 
 REFERENCE = np.load(Path(__file__).parents[1] / "oracles" / "architectures.npz")
@@ -81,7 +81,7 @@ def test_average_pooling_of_the_rnn() -> None:
 
 
 def transformer_by_hand(x: Floats, depth: int, vw: float, vu: float, vv: float, power: int) -> Floats:
-    """The kernel of `ntk4a_transformer`; between blocks the gradient is multiplied by vu ** power. x of shape (N, T, d)."""
+    """The kernel of `transformer(**NTK4A)`; between blocks the gradient is multiplied by vu ** power. x of shape (N, T, d)."""
     n, tokens, d = x.shape
     flat = x.reshape(n * tokens, d)
     cx, forward = flat @ flat.T / d, []
@@ -121,7 +121,8 @@ def arccos(c: Floats) -> tuple[Floats, Floats]:
 
 def test_the_gradient_between_blocks_of_a_transformer() -> None:
     x, (vw, vu, vv) = REFERENCE["tf_x"][:2], (0.8, 1.5, 0.7)
-    network = ntk4a_transformer(depth=2, sigma_w=vw**0.5, sigma_u=vu**0.5, sigma_v=vv**0.5)
+    sigmas = {"sigma_e": vu**0.5, "sigma_u": vu**0.5, "sigma_w": vw**0.5, "sigma_v": vv**0.5}
+    network = transformer(**{**NTK4A, **sigmas, "token": 4, "depth": 2})
     ours = np.asarray(tp.kernels(network, x).ntk)
     np.testing.assert_allclose(ours, transformer_by_hand(x, 2, vw, vu, vv, power=1), rtol=1e-7)  # arccos near 1 loses half of the digits
     assert_sides_with(ours, transformer_by_hand(x, 2, vw, vu, vv, power=2), simulated(network, x, 256, 16))
