@@ -14,6 +14,7 @@ from architectures import ZOO
 from examples.figures.figures import figures, perceptron
 from tensorprog.interpret.diagram import Diagram, draw
 from tensorprog.interpret.diagram.marks import Box, Disc, Mark, Stroke, Text, extent
+from tensorprog.interpret.diagram.placed import gate_key
 from tensorprog.interpret.diagram.routes import point_on
 from tensorprog.language.program import Network
 from tensorprog.testing.strategies import networks
@@ -24,9 +25,10 @@ DRAWN = figures() | {
     "resnet-backprop": draw(ZOO["resnet"](), backward=True),
     "transformer": draw(ZOO["transformer"](depth=2)),
     "lstm": draw(ZOO["lstm"](), legend=True),
+    "gru-backprop": draw(ZOO["gru"](), backward=True),
     "convolutions": draw(ZOO["cnn1d"](), unfold=True),
 }
-SOLID = frozenset({"G", "X", "scalar", "gate", "name", "axes", "matrix", "title"})
+SOLID = frozenset({"G", "X", "scalar", "gate", "name", "axes", "matrix", "read", "title"})
 ROUNDING = 0.02  # coordinates are written with two decimals
 
 
@@ -121,6 +123,18 @@ def test_curved_edges_lead_from_forward_vectors_into_backward_gates() -> None:
     for k in range(3):
         (edge,) = [e for e in elements(diagram, "path", "edge") if (e.get("data-from"), e.get("data-to")) == (f"g{k}", f"gate:dg{k}")]
         assert "C" in edge.attrib["d"]
+
+
+def test_inputs_that_would_crowd_are_told_by_name() -> None:
+    """Every forward vector that a backward gate of the GRU reads is written at the end of a short wire into it."""
+    placed = DRAWN["gru-backprop"].placed
+    graph = placed.graph
+    read = {(name, gate_key(g.name)) for g in graph.gates for name in g.inputs if graph.vertex[name].row != g.row}
+    assert read == {(link.source, link.target) for link in placed.stubs}
+    assert not placed.detours
+    for link, name in placed.stubs.items():
+        assert graph.vertex[link.source].label.split(" = ")[0] == name
+    assert not DRAWN["mlp-backprop"].placed.stubs
 
 
 def test_the_green_arrow_goes_around_both_rows() -> None:
@@ -219,7 +233,7 @@ def test_nothing_overlaps(name: str) -> None:
 @pytest.mark.parametrize("name", DRAWN)
 def test_edges_keep_off_names_and_foreign_nodes(name: str) -> None:
     marks = DRAWN[name].scene.marks
-    names = [m for m in marks if m.role in ("name", "axes", "title")]
+    names = [m for m in marks if m.role in ("name", "axes", "read", "title")]
     nodes = [m for m in marks if isinstance(m, Disc) and m.role in ("G", "X")]
     for edge in (m for m in marks if isinstance(m, Stroke) and m.role in ("edge", "matmul")):
         points = [point_on(edge.segments, k / 60)[0] for k in range(61)]

@@ -1,14 +1,20 @@
-"""Edges between rows: from a forward vector into the backward gate that reads it, along lanes between the rows (IIb, Fig. 6)."""
+"""Edges between rows: from a forward vector into the backward gate that reads it, along lanes between the rows (IIb, Fig. 6).
+
+Where more of them would run side by side than an eye can follow, each is a short wire with the name of the vector, as in circuit diagrams.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tensorprog.interpret.diagram.glyphs import THICKNESS
+from tensorprog.interpret.diagram.glyphs import THICKNESS, outline
 from tensorprog.interpret.diagram.placed import Detour, Link
+from tensorprog.interpret.diagram.spec import Graph
 
 HOOK, HOOK_STEP = 7.0, 3.2  # how far an edge turns behind the gate that it enters, and how much further the next one
 LANE_FIRST, LANE_STEP, LANE_AIR = 5.0, 3.6, 29.0
+LANES = 12  # that can be told apart
+STUB, STUB_GAP, STUB_SIZE = 5.0, 1.4, 5.6  # a wire that ends in a name, the gap between them, the size of the name
 
 
 def plan(
@@ -50,3 +56,17 @@ def channel(detours: Mapping[Link, Detour], row: Mapping[str, int], upper: int) 
 def turn_room(edges: int) -> float:
     """The width that edges take which turn into gates of one column."""
     return HOOK + HOOK_STEP * (edges - 1) + LANE_FIRST
+
+
+def stubs_of(graph: Graph, between: Sequence[Link], rank: Mapping[str, int]) -> dict[Link, str]:
+    """The edges between a forward and a backward pass by the names of their sources, if more than `LANES` of them pass one column."""
+    spans = [sorted((rank[link.source], rank[link.target])) for link in between]
+    most = max((sum(a <= c <= b for a, b in spans) for c in set(rank.values())), default=0)
+    if not graph.turn or len(graph.rows) > 2 or most <= LANES:
+        return {}
+    return {link: graph.vertex[link.source].label.split(" = ")[0] for link in between}
+
+
+def stub_length(name: str) -> float:
+    """A short wire and its name."""
+    return STUB + STUB_GAP + outline(name, STUB_SIZE).width

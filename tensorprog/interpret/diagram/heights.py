@@ -81,7 +81,7 @@ def _input_ports(inputs: Mapping[str, Sequence[str]], strangers: Mapping[Link, b
         below = [link.source for link, from_above in strangers.items() if link.target == gate and not from_above]
         half = long[gate] / 2
         top, bottom = half - STRANGER_PORT * len(above), -half + STRANGER_PORT * len(below)
-        if len(own) == 1:
+        if len(own) == 1 and bottom < -STRANGER_PORT / 2 and top > STRANGER_PORT / 2:
             top, bottom = half, -half
         ports |= {(source, gate): top - (top - bottom) * (k + 0.5) / len(own) for k, source in enumerate(own)}
         ports |= {(source, gate): half - STRANGER_PORT * (k + 0.8) for k, source in enumerate(above)}

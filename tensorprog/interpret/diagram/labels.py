@@ -21,6 +21,7 @@ SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)
 FAN = (0.64, 0.6, 0.7, 0.56, 0.76, 0.82, *SHARES)  # where a fan of edges has opened
 SAMPLES, AWAY, CLEAR = 24, 1.6, 0.6
 CROSSED, COVERED = 1.0, 6.0  # cost of a sample of an edge, of a box, in the way
+NEAR, BESIDE = 5.0, 0.4  # what stands as near as this on the left or right would be read in one go with the name; its cost
 MATRIX_SIZE = LABEL_SIZE - 0.4
 
 
@@ -34,7 +35,7 @@ def matrix_places(placed: Placed, curves: Mapping[Link, Segments], taken: Sequen
     for p in placed.graph.products:
         link = Link(p.source, p.target, "product")
         others = np.delete(samples, number[link], axis=0)
-        fan = sum(q.source == p.source for q in placed.graph.products) > 2
+        fan = sum(other.source == p.source for other in curves) > 2
         candidates = list(_candidates(curves[link], _size(placed, p), FAN if fan else SHARES))
         costs = [_cost(box, others, boxes) + 0.01 * k for k, (_, box) in enumerate(candidates)]
         best = min(range(len(costs)), key=costs.__getitem__)
@@ -70,5 +71,7 @@ def _cost(box: Box, points: NDArray[np.float64], boxes: Sequence[Box]) -> float:
     left, bottom, right, top = box[0] - CLEAR, box[1] - CLEAR, box[2] + CLEAR, box[3] + CLEAR
     x, y = points[..., 0], points[..., 1]
     crossed = int(np.count_nonzero((left < x) & (x < right) & (bottom < y) & (y < top)))
-    covered = sum(left < b[2] and b[0] < right and bottom < b[3] and b[1] < top for b in boxes)
-    return CROSSED * crossed + COVERED * covered
+    level = [b for b in boxes if bottom < b[3] and b[1] < top]
+    covered = sum(left < b[2] and b[0] < right for b in level)
+    beside = sum(left - NEAR < b[2] and b[0] < right + NEAR for b in level)
+    return CROSSED * crossed + COVERED * covered + BESIDE * beside

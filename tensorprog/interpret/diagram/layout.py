@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from tensorprog.interpret.diagram.detours import channel, plan, turn_room
+from tensorprog.interpret.diagram.detours import channel, plan, stub_length, stubs_of, turn_room
 from tensorprog.interpret.diagram.glyphs import CIRCLE, LABEL_SIZE, NOTE_SIZE, THICKNESS, long_side, outline
 from tensorprog.interpret.diagram.heights import BEND, BENDS, MATRIX_ROOM, NODE_GAP, Chain, Ports, heights
 from tensorprog.interpret.diagram.names import roman
@@ -26,6 +26,7 @@ SOLID_GAP, DASHED_GAP, DASHED_AIR = 13.0, 24.0, 8.0
 STEEP, STEEP_MAX = 0.22, 44.0  # more room between columns for edges that climb
 SHORT_EDGE = {"input": 1.0, "output": 8.0, "product": 2.0}
 UNDER_TWIN, NEAR_READER = 6.0, 0.1
+STRANGER, NAMED = 0.75, 0.4  # ports that an input from another row takes, and one told by name
 
 
 def place(graph: Graph) -> Placed:
@@ -33,9 +34,10 @@ def place(graph: Graph) -> Placed:
     links = links_of(graph)
     row = {v.name: v.row for v in graph.vertices} | {gate_key(g.name): g.row for g in graph.gates}
     rank = _ranks(graph, links, row)
-    long = {gate_key(g.name): _long(g, row) for g in graph.gates}
-    room = {v.name: _node_room(graph, v) for v in graph.vertices} | {gate_key(g.name): _gate_room(g, long) for g in graph.gates}
     chains = {link: _chain(link, rank) for link in links if row[link.source] == row[link.target]}
+    stubs = stubs_of(graph, [link for link in links if link not in chains], rank)
+    long = {gate_key(g.name): _long(g, row, NAMED if stubs else STRANGER) for g in graph.gates}
+    room = {v.name: _node_room(graph, v) for v in graph.vertices} | {gate_key(g.name): _gate_room(graph, g, long, stubs) for g in graph.gates}
     depth: dict[str, float] = {}  # height within the row
     ports: Ports = {}
     sizes: list[tuple[float, float]] = []
@@ -45,7 +47,7 @@ def place(graph: Graph) -> Placed:
         ports |= own_ports
         low = min((y - room.get(i, BEND).down for i, y in found.items()), default=0.0)
         sizes.append((low, max((y + room.get(i, BEND).up for i, y in found.items()), default=0.0)))
-    between = [link for link in links if link not in chains]
+    between = [link for link in links if link not in chains and link not in stubs]
     ahead = lambda item: -1.0 if graph.rows[row[item]].leftward else 1.0  # noqa: E731
     turns = Counter((rank[link.target] - (ahead(link.target) > 0), row[link.target], row[link.source] < row[link.target]) for link in between)
     columns = _columns(graph, chains, rank, depth, room, {gap: turn_room(count) for (gap, _, _), count in sorted(turns.items(), key=lambda t: t[1])})
@@ -58,7 +60,7 @@ def place(graph: Graph) -> Placed:
         link: tuple((side, depth[bend] + lift[row[link.source]]) for bend, c in chain[1:-1] for side in _sides(columns[c], chain))
         for link, chain in chains.items()
     }
-    return Placed(graph, links, at, rank, room, long, ports, bends, columns, spans, detours)
+    return Placed(graph, links, at, rank, room, long, ports, bends, columns, spans, detours, stubs)
 
 
 def _row(
@@ -106,10 +108,10 @@ def _ranks(graph: Graph, links: Sequence[Link], row: Mapping[str, int]) -> dict[
     return {name: x - lowest for name, x in ranks.items()}
 
 
-def _long(gate: Gate, row: Mapping[str, int]) -> float:
+def _long(gate: Gate, row: Mapping[str, int], stranger: float) -> float:
     """The long side has a port for every input; inputs from other rows stand closer."""
     own = sum(row[name] == gate.row for name in gate.inputs)
-    return long_side(own + 0.75 * (len(gate.inputs) - own), gate.text, len(gate.outputs))
+    return long_side(own + stranger * (len(gate.inputs) - own), gate.text, len(gate.outputs))
 
 
 def _node_room(graph: Graph, v: Vertex) -> Room:
@@ -123,9 +125,13 @@ def _node_room(graph: Graph, v: Vertex) -> Room:
     return Room(half, right, name, r) if graph.rows[v.row].labels == "above" else Room(half, right, r, name)
 
 
-def _gate_room(gate: Gate, long: Mapping[str, float]) -> Room:
-    thick, half = THICKNESS / 2 + (2.0 if gate.bar else 0.0), long[gate_key(gate.name)] / 2
-    return Room(thick, thick, half, half)
+def _gate_room(graph: Graph, gate: Gate, long: Mapping[str, float], stubs: Mapping[Link, str]) -> Room:
+    """A gate, and on its long side the inputs that are told by name."""
+    key = gate_key(gate.name)
+    thick, half = THICKNESS / 2 + (2.0 if gate.bar else 0.0), long[key] / 2
+    long_side = max([THICKNESS / 2 + stub_length(name) for link, name in stubs.items() if link.target == key], default=thick)
+    left, right = (thick, long_side) if graph.rows[gate.row].leftward else (long_side, thick)
+    return Room(left, right, half, half)
 
 
 def _chain(link: Link, rank: Mapping[str, int]) -> Chain:

@@ -64,6 +64,7 @@ class Placed:
         bends: where an edge passes the columns between its ends.
         row_span: bottom and top of every row.
         detours: how edges between rows go.
+        stubs: edges between rows that are told by the name of their source, where too many would run side by side.
     """
 
     graph: Graph
@@ -77,6 +78,7 @@ class Placed:
     columns: Sequence[Column]
     row_span: Sequence[tuple[float, float]]
     detours: Mapping[Link, Detour]
+    stubs: Mapping[Link, str]
 
     def row(self, item: str) -> int:
         return self.graph.gate[item[len(GATE) :]].row if item.startswith(GATE) else self.graph.vertex[item].row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import hypot
 
-from tensorprog.interpret.diagram.detours import HOOK, HOOK_STEP, LANE_FIRST, LANE_STEP
+from tensorprog.interpret.diagram.detours import HOOK, HOOK_STEP, LANE_FIRST, LANE_STEP, STUB
 from tensorprog.interpret.diagram.glyphs import CIRCLE, SQUARE, THICKNESS, Point
 from tensorprog.interpret.diagram.placed import LABEL_GAP, Detour, Link, Placed, is_gate
 
@@ -68,9 +68,13 @@ def routes(placed: Placed) -> dict[Link, Segments]:
     """The curve of every edge."""
     detours = placed.detours
     curved = _curved(placed)
-    return {
-        link: _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link, link not in curved) for link in placed.links
-    }
+
+    def route(link: Link) -> Segments:
+        if link in placed.stubs:
+            return _stub(placed, link)
+        return _across_rows(placed, link, detours[link]) if link in detours else _within_row(placed, link, link not in curved)
+
+    return {link: route(link) for link in placed.links}
 
 
 def _curved(placed: Placed) -> set[Link]:
@@ -136,6 +140,12 @@ def _trimmed(placed: Placed, link: Link, start: Point, end: Point) -> Segments:
     ux, uy = (bx - ax) / length, (by - ay) / length
     ra, rb = _radius(placed, link.source), _radius(placed, link.target)
     return line((ax + ux * ra, ay + uy * ra), (bx - ux * rb, by - uy * rb))
+
+
+def _stub(placed: Placed, link: Link) -> Segments:
+    """A short wire into the gate."""
+    x, y = _arriving(placed, link)
+    return line((x - placed.ahead(link.target) * STUB, y), (x, y))
 
 
 def _across_rows(placed: Placed, link: Link, detour: Detour) -> Segments:

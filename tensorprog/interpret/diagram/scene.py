@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.diagram import glyphs as g
+from tensorprog.interpret.diagram.detours import STUB_GAP, STUB_SIZE
 from tensorprog.interpret.diagram.frame import inner_turn, legend, panel, turn
 from tensorprog.interpret.diagram.glyphs import outline
 from tensorprog.interpret.diagram.labels import MATRIX_SIZE, matrix_places
@@ -50,6 +51,7 @@ def _body(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
         *discs,
         *(_psi(placed, gate) for gate in graph.gates if gate.text),
         *_matrices(placed, curves),
+        *_stub_names(placed, curves),
         *(mark for vertex in graph.vertices for mark in _label(placed, vertex)),
     ]
 
@@ -93,7 +95,7 @@ def _matrices(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
     """The names of the matrices beside their edges."""
     nodes = [mark for vertex in placed.graph.vertices for mark in (_node(placed, vertex), *_label(placed, vertex))]
     gates = [mark for gate in placed.graph.gates for mark in _gate(placed, gate)]
-    taken = [extent(mark) for mark in (*nodes, *gates)]
+    taken = [extent(mark) for mark in (*nodes, *gates, *_stub_names(placed, curves))]
     return [
         Text(
             outline(p.label, MATRIX_SIZE),
@@ -106,6 +108,16 @@ def _matrices(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
         )
         for p, place in matrix_places(placed, curves, taken).items()
     ]
+
+
+def _stub_names(placed: Placed, curves: Mapping[Link, Segments]) -> list[Mark]:
+    """What the short wires carry, beside their ends."""
+    marks: list[Mark] = []
+    for link, name in placed.stubs.items():
+        letters, (x, y) = outline(name, STUB_SIZE), curves[link][0][1][0]
+        at = (x - placed.ahead(link.target) * (STUB_GAP + letters.width / 2), y)
+        marks.append(Text(letters, at, name, "read", data=(("from", link.source), ("to", link.target))))
+    return marks
 
 
 def _label(placed: Placed, vertex: Vertex) -> list[Mark]:

@@ -9,6 +9,7 @@
 | trapezoid with a bar           | Gate bar | Moment (several outputs: several scalar Moments as one gate)   |
 | ... with the bar at its inputs | Gate outer | OuterNonlin: an average over the coordinates marked x', x''    |
 | dashed edge with a label       | Product  | MatMul; a shared matrix has one colour                         |
+| short edge with a name         | Gate     | an input from the other row, where many edges would run there  |
 | thick blue line                | Path     | a path p of IIb Def. 5.4                                       |
 | shaded box                     | Panel    | a part of an unrolled program                                  |
 
