@@ -15,7 +15,7 @@ CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vec
 
 
 class Side(NamedTuple):
-    """Points as a table reads them: unit vectors (N, d) in float64, and phi (N, r)."""
+    """Points as a table reads them: unit vectors (N, d) in float64, and phi (N, r), best in the precision of the result: it is read for every pair."""
 
     unit: Array
     phi: Array
@@ -30,12 +30,36 @@ class Series(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="dtype")
-def block(left: Side, right: Side, series: Series, dtype: str) -> tuple[Array, Array]:
+def block(left: Side, right: Side, table: Series, dtype: str) -> tuple[Array, Array]:
     """K (outputs, N1, N2) of two blocks of points, and whether a pair lies before the start of the series."""
-    theta = angles(left.unit, right.unit, dtype)
-    u, b, whole = theta - series.start.astype(dtype), series.b.astype(dtype), (pi - series.start).astype(dtype)
+    rows = jnp.einsum("na,oabk->onkb", left.phi, table.core).astype(dtype)
+    kernels, before = by_angles(left.unit, right.unit, rows, right.phi.T.astype(dtype), table.b, table.start)
+    return jnp.stack(kernels), before
+
+
+@jax.jit
+def by_angles(left: Array, right: Array, rows: Array, columns: Array, b: Array, start: Array) -> tuple[tuple[Array, ...], Array]:
+    """The same of unit vectors, with the functions of the norms as `series` reads them, in their precision."""
+    dtype = rows.dtype
+    u, b, whole = angles(left, right, dtype.name) - start.astype(dtype), b.astype(dtype), (pi - start).astype(dtype)
     t = 2 * u * (1 + whole * b) / (whole * (1 + b * u)) - 1
-    return jnp.stack([_series(left.phi, right.phi, core, t) for core in series.core]), (u < 0).any()
+    return tuple(series(r, columns, t) for r in rows), (u < 0).any()
+
+
+@partial(jax.jit, static_argnames="diagonal")
+def cosines(left: Array, right: Array, *, diagonal: bool) -> tuple[Array, Array]:
+    """(cos theta, its largest size) of unit vectors; on the diagonal of a block of points with themselves it is left at 0."""
+    cos = left @ right.T
+    if diagonal:
+        cos = jnp.where(jnp.eye(len(left), dtype=bool), 0.0, cos)
+    return cos, jnp.abs(cos).max()
+
+
+@jax.jit
+def by_cosines(cos: Array, rows: Array, columns: Array, radius: Array) -> tuple[Array, ...]:
+    """K of every output at pairs with |cos theta| <= radius, by the series of a `Middle`."""
+    t = cos / radius.astype(cos.dtype)
+    return tuple(series(r, columns, t) for r in rows)
 
 
 def angles(u: Array, v: Array, dtype: str) -> Array:
@@ -81,12 +105,13 @@ def _arcsine_coefficients(degree: int) -> tuple[float, ...]:
     return tuple(np.polynomial.chebyshev.cheb2poly(c).tolist())
 
 
-def _series(phi1: Array, phi2: Array, core: Array, t: Array) -> Array:
-    """sum_k T_k(t) sum_ab C_abk phi_a phi_b."""
-    if core.shape[0] == 1:
-        return (phi1 * phi2[:, 0]).astype(t.dtype) * _clenshaw(list(core[0, 0].astype(t.dtype)), t)
-    rows = jnp.einsum("na,abk->knb", phi1, core).astype(t.dtype)
-    return _clenshaw(list(jnp.einsum("knb,mb->knm", rows, phi2.astype(t.dtype))), t)
+def series(rows: Array, columns: Array, t: Array) -> Array:
+    """sum_k T_k(t_ij) sum_b rows[i, k, b] columns[b, j], with rows = sum_a phi_a C_abk and columns = phi^T.
+
+    The sum over b is written out, so that all of it is one loop over pairs, which holds what it needs in registers.
+    """
+    _, terms, rank = rows.shape
+    return _clenshaw([sum((rows[:, k, b, None] * columns[b] for b in range(rank)), jnp.zeros((), t.dtype)) for k in range(terms)], t)
 
 
 def _clenshaw(c: list[Array], t: Array) -> Array:

@@ -13,6 +13,7 @@ from math import ceil, floor, log, pi
 import numpy as np
 
 from tensorprog.kernels.chebyshev import ANGLES, Angle, coefficients, length, points, vandermonde
+from tensorprog.kernels.cosine import Middle, middles
 from tensorprog.kernels.pairs import Pairs
 
 TERMS = (32, 64)  # points in the angle that are tried
@@ -51,6 +52,7 @@ class Table:
         diagonal: (outputs, n'), the series of K(xi, xi) in log q.
         error: the largest |K - table| / sqrt(K(xi, xi) K(xi', xi')) of every output at random points, with the error of the exact kernel there.
         method: how the tabulated numbers were found.
+        middles: the same kernels for blocks of pairs far from equal and opposite directions, by radius.
     """
 
     outputs: tuple[str, ...]
@@ -61,6 +63,7 @@ class Table:
     diagonal: np.ndarray = field(repr=False)
     error: np.ndarray
     method: str
+    middles: tuple[Middle, ...] = ()
 
     def phi(self, q: np.ndarray) -> np.ndarray:
         """phi_a(log q) q^(m/2), (N, r)."""
@@ -72,8 +75,14 @@ class Table:
 
     def values(self, q1: np.ndarray, q2: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """K at pairs, (outputs, P), in float64: the definition, for checks."""
-        chebyshev = vandermonde(self.angle.t(theta), self.core.shape[-1])
-        return np.einsum("oabk,pa,pb,pk->op", self.core, self.phi(q1), self.phi(q2), chebyshev, optimize=True)
+        return self._sum(self.core, q1, q2, self.angle.t(theta))
+
+    def middle(self, m: Middle, q1: np.ndarray, q2: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """The same by one of the series in the cosine."""
+        return self._sum(m.core, q1, q2, np.cos(theta) / m.radius)
+
+    def _sum(self, core: np.ndarray, q1: np.ndarray, q2: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return np.einsum("oabk,pa,pb,pk->op", core, self.phi(q1), self.phi(q2), vandermonde(t, core.shape[-1]), optimize=True)
 
     def _chebyshev(self, q: np.ndarray, n: int) -> np.ndarray:
         return np.ones((len(q), 1)) if n == 1 else vandermonde(self.domain.at(np.log(q)), n)
@@ -121,7 +130,8 @@ def _at_angle(pairs: Pairs, domain: Domain, angle: Angle, terms: int, tolerance:
         if not (np.isfinite(c).all() and np.isfinite(own).all()):
             return None
         basis, core = _compressed(c * _size(found.kernels), tolerance)
-        table = Table(pairs.outputs, domain, angle, basis, core, own, np.zeros(len(own)), " and ".join(sorted(found.methods)))
+        method = " and ".join(sorted(found.methods))
+        table = Table(pairs.outputs, domain, angle, basis, core, own, np.zeros(len(own)), method, middles(core, angle, tolerance / 8))
         return _checked(table, pairs, found.exact, tolerance)
     return None
 
@@ -177,8 +187,11 @@ def _checked(table: Table, pairs: Pairs, exact: bool, tolerance: float) -> Table
     own = pairs.own(q).kernels
     size = np.sqrt(np.abs(own[:, :, None] * own[:, None, :]))[..., None]
     i, j, k = (a.ravel() for a in np.meshgrid(np.arange(len(q)), np.arange(len(q)), np.arange(len(theta)), indexing="ij"))
-    found = table.values(q[i], q[j], theta[k]).reshape(truth.shape)
+    off = np.abs(truth - table.values(q[i], q[j], theta[k]).reshape(truth.shape))
+    for m in table.middles:
+        served = np.abs(np.cos(theta)) <= m.radius
+        off = np.maximum(off, np.where(served, np.abs(truth - table.middle(m, q[i], q[j], theta[k]).reshape(truth.shape)), 0.0))
     # Twice the largest difference, since random points may miss the worst one.
-    error = ((2 * np.abs(truth - found) + np.abs(truth - coarse)) / size).max((1, 2, 3)) + 4 * np.finfo(float).eps
+    error = ((2 * off + np.abs(truth - coarse)) / size).max((1, 2, 3)) + 4 * np.finfo(float).eps
     alone = np.abs(table.own(q) - own).max(1) / np.abs(own).max(1)
     return replace(table, error=error + alone) if (error + alone <= 8 * tolerance).all() else None

@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tensorprog.kernels.cosine import cosines, short
-from tensorprog.kernels.evaluate import Series, Side, block
+from tensorprog.kernels.evaluate import by_angles, by_cosines, cosines
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-WIDE, NARROW = 512, 512
+SIZE = 512  # points on each side of a block
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
@@ -59,23 +58,19 @@ class Tabulated:
 
     def _fill(self, out: np.ndarray, table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
-        size = WIDE if len(table.basis) == 1 else NARROW
-        rows, columns = (_blocks(p, table, size) for p in (left, right))
-        series = Series(*map(jnp.asarray, (table.core, table.angle.b, table.angle.start)))
+        blocks = Blocks(table, out.dtype)
+        rows, columns = (blocks.of(p) for p in (left, right))
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
-            here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
+            here, mirror = (slice(i, i + SIZE), slice(j, j + SIZE)), (slice(j, j + SIZE), slice(i, i + SIZE))
             part = out[:, *here]
             with jax.enable_x64(True):  # a setting of each thread
-                kernels = _by_cosines(table, rows[i], columns[j], out.dtype.name, diagonal=symmetric and i == j)
-                before = False
-                if kernels is None:
-                    kernels, before = block(rows[i], columns[j], series, out.dtype.name)
+                kernels, before = blocks(rows[i], columns[j], diagonal=symmetric and i == j)
                 for a, k in zip(part, kernels, strict=True):
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 if before:
-                    self.near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left, i), _sliced(right, j), upper=symmetric and i == j)
             if symmetric and i < j:
                 out[:, *mirror] = part.swapaxes(1, 2)
             elif symmetric:
@@ -122,28 +117,54 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(parts.view(dtype), shape, (step, shape[2] * dtype.itemsize, dtype.itemsize))
 
 
-def _sliced(p: Points, at: int, size: int) -> Points:
-    return Points(p.q[at : at + size], p.unit[at : at + size])
+def _sliced(p: Points, at: int) -> Points:
+    return Points(p.q[at : at + SIZE], p.unit[at : at + SIZE])
 
 
-def _blocks(p: Points, table: Table, size: int) -> dict[int, Side]:
-    """Blocks of equal shape, the last one filled up with its last point, by their first rows."""
-    n, phi = len(p.q), table.phi(p.q)
-    length = min(size, 1 << (n - 1).bit_length())
-    out: dict[int, Side] = {}
-    for at in range(0, n, size):
-        short = (0, length - len(p.q[at : at + size]))
-        out[at] = Side(*(jnp.asarray(np.pad(a[at : at + size], (short, (0, 0)), mode="edge")) for a in (p.unit, phi)))
-    return out
+class Block(NamedTuple):
+    """Points of a block: unit vectors (n, d) in float64 and in the precision of the result, and phi (n, r)."""
+
+    unit: jax.Array
+    rounded: jax.Array
+    phi: np.ndarray
 
 
-def _by_cosines(table: Table, left: Side, right: Side, dtype: str, *, diagonal: bool) -> tuple[jax.Array, ...] | None:
-    """A block by a series in the cosine; None where some pair is too close to equal or opposite directions."""
-    if not table.middles:
-        return None
-    cos, largest = cosines(left.unit, right.unit, dtype, diagonal=diagonal)
-    m = next((m for m in table.middles if largest <= m.radius), None)
-    return None if m is None else short(cos, left, right, jnp.asarray(m.core), jnp.asarray(m.radius))
+@dataclass(frozen=True)
+class Blocks:
+    """One table at blocks of pairs, in the precision of the result."""
+
+    table: Table
+    dtype: np.dtype
+
+    def of(self, p: Points) -> dict[int, Block]:
+        """Blocks of equal shape by their first rows, the last one filled up with points that are right-angled to all others."""
+        n, phi = len(p.q), self.table.phi(p.q)
+        length = min(SIZE, 1 << (n - 1).bit_length())
+        out: dict[int, Block] = {}
+        for at in range(0, n, SIZE):
+            missing = (0, length - len(p.q[at : at + SIZE])), (0, 0)
+            unit = np.pad(p.unit[at : at + SIZE], missing)
+            out[at] = Block(jnp.asarray(unit), jnp.asarray(unit, self.dtype), np.pad(phi[at : at + SIZE], missing))
+        return out
+
+    def __call__(self, left: Block, right: Block, *, diagonal: bool) -> tuple[tuple[jax.Array, ...], bool]:
+        """K of every output, and whether a pair lies before the start of the series; on the diagonal of the tile nothing is promised.
+
+        By the shortest series in the cosine that serves all pairs of the block, else by that in the angle.
+        """
+        columns = jnp.asarray(np.ascontiguousarray(right.phi.T), self.dtype)
+        if self.table.middles:
+            cos, largest = cosines(left.rounded, right.rounded, diagonal=diagonal)
+            for m in self.table.middles:
+                if largest <= m.radius:
+                    return by_cosines(cos, self._rows(left, m.core), columns, jnp.asarray(m.radius)), False
+        b, start = jnp.asarray(self.table.angle.b), jnp.asarray(self.table.angle.start)
+        kernels, before = by_angles(left.unit, right.unit, self._rows(left, self.table.core), columns, b, start)
+        return kernels, bool(before)
+
+    def _rows(self, left: Block, core: np.ndarray) -> jax.Array:
+        """sum_a phi_a C_abk, (outputs, n, terms, r)."""
+        return jnp.asarray(np.stack([np.tensordot(left.phi, c, (1, 0)).swapaxes(1, 2) for c in core]), self.dtype)
 
 
 def _in_threads(one: Callable[[tuple[int, int]], None], work: list[tuple[int, int]]) -> None:
