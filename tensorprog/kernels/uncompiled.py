@@ -33,13 +33,20 @@ def uncompiled(f: Callable[..., Any], *like: jax.ShapeDtypeStruct) -> Callable[.
     return by_numpy
 
 
+def by_numpy(f: Callable[..., Any], *args: Any) -> Any:
+    """f(*args) by NumPy, for trees of arrays, once."""
+    flat, tree = jax.tree.flatten(args)
+    arrays = [np.asarray(a) for a in flat]
+    return uncompiled(lambda *traced: f(*jax.tree.unflatten(tree, traced)), *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))(*arrays)
+
+
 def _run(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> Values:
     values: dict[Var, np.ndarray] = {}
 
     def read(v: Var | Literal) -> np.ndarray:
         return np.asarray(v.val, v.aval.dtype) if isinstance(v, Literal) else values[v]  # type: ignore[attr-defined]
 
-    values.update(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+    values.update(zip(jaxpr.constvars, map(_host, consts), strict=True))
     values.update(zip(jaxpr.invars, args, strict=True))
     last = {v: k for k, eqn in enumerate(jaxpr.eqns) for v in eqn.invars if isinstance(v, Var)}
     kept = {v for v in jaxpr.outvars if isinstance(v, Var)}
@@ -76,7 +83,12 @@ def _apply(eqn: JaxprEqn, args: Values) -> Values:
             return [STRUCTURAL[name](p, *args)]
         case _:
             out = eqn.primitive.bind(*args, **p)
-            return [np.asarray(a) for a in (out if eqn.primitive.multiple_results else [out])]
+            return [_host(a) for a in (out if eqn.primitive.multiple_results else [out])]
+
+
+def _host(a: Any) -> Any:
+    """As a NumPy array; random keys, which NumPy does not have, as they are."""
+    return a if jax.dtypes.issubdtype(jax.typeof(a).dtype, jax.dtypes.extended) else np.asarray(a)
 
 
 def _scan(p: Mapping[str, Any], args: Values) -> Values:

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tensorprog.interpret.finite import apply, run, sample, widths
+from tensorprog.interpret.finite import apply, run, shapes, widths
 from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.kernels.uncompiled import by_numpy
 from tensorprog.language.instr import Embedding
 from tensorprog.language.listing import show
 from tensorprog.language.program import Network, Program
@@ -39,15 +40,21 @@ def drawn(count: int) -> list[tuple[Program, Data]]:
 
 def assert_backprop_is_grad(network: Network, data: Data, key: jax.Array, n: int = 6) -> None:
     """The gradient of the sum of f over data points, tensor by tensor: automatic differentiation against the backward program."""
-    params = sample(network, key, n, {name: xi.shape[-1] for name, xi in data.items()})
-    wanted = jax.grad(lambda q: apply(network, q, n, data).sum())(params)
+    dims = {name: xi.shape[-1] for name, xi in data.items()}
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    params = {name: rng.standard_normal(shape) for name, shape in shapes(network, n, dims).items()}
     b = backprop(network)
-    readouts = {r.vector: params[r.vector][0] for r in network.readouts}
-    values = _at_every_point(b.program, run(b.program, {**params, **readouts}, n, data, b.scalars(n)), data)
-    found = _gradients(network, b, values, data, n)
+
+    def backward(params: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        readouts = {r.vector: params[r.vector][0] for r in network.readouts}
+        values = _at_every_point(b.program, run(b.program, {**params, **readouts}, n, data, b.scalars(n)), data)
+        return _gradients(network, b, values, data, n)
+
+    wanted = by_numpy(jax.grad(lambda q: apply(network, q, n, data).sum()), params)
+    found = by_numpy(backward, params)
     assert found.keys() == wanted.keys()
     for name, gradient in found.items():
-        scale_of = 1.0 + float(jnp.abs(wanted[name]).max())
+        scale_of = 1.0 + float(np.abs(wanted[name]).max())
         text = f"{name} of\n{show(network)}"
         np.testing.assert_allclose(gradient, wanted[name].reshape(gradient.shape), rtol=1e-10, atol=1e-11 * scale_of, err_msg=text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax import Array
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import run, sample
+from tensorprog.kernels.uncompiled import by_numpy
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Program
 from tensorprog.language.text import parse, show
@@ -48,14 +50,18 @@ def data(p: Program) -> tuple[dict[str, Array], dict[str, Array], dict[str, Arra
     return sample(p, jax.random.key(1), WIDTH, D["x"]), inputs, given
 
 
+def _run(p: Program, params: dict[str, Array], inputs: dict[str, Array], given: dict[str, Array]) -> dict[str, Array]:
+    return dict(run(p, params, WIDTH, inputs, given))
+
+
 def agrees(p: Program, q: Program, axes: Sequence[str]) -> None:
     """Up to the order of floating-point operations: 1e-12."""
     assert check(q).ok
     params, inputs, given = data(p)
     of_input = {i.name: i.axes for i in p.inputs}
     tensors = {v.name: v.axes for v in p.vectors if not isinstance(v.law, Embedding)}
-    before = split(p, axes, run(p, params, WIDTH, inputs, given), p.axes_of)
-    after = run(q, split(p, axes, params, tensors), WIDTH, split(p, axes, inputs, of_input), split(p, axes, given, p.axes_of))
+    before = split(p, axes, by_numpy(partial(_run, p), params, inputs, given), p.axes_of)
+    after = by_numpy(partial(_run, q), split(p, axes, params, tensors), split(p, axes, inputs, of_input), split(p, axes, given, p.axes_of))
     for x in (i.out for i in q.body):
         np.testing.assert_allclose(after[x], before[x], rtol=1e-12, atol=1e-13)
 

@@ -20,6 +20,7 @@ from architectures import ZOO
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.kernels.dynamics import cross_entropy, logistic
 from tensorprog.kernels.train import train
+from tensorprog.kernels.uncompiled import by_numpy
 from tensorprog.kernels.unrolled import conditioned, finite_outputs
 from tensorprog.language.expr import ZERO, Add, refs
 from tensorprog.language.instr import Nonlin
@@ -56,13 +57,23 @@ def gap(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max())
 
 
+def finite(u: Unrolled, params: dict[str, Any], n: int, x: Any, y: Any, start: Any = None) -> np.ndarray:
+    """f_0 .. f_T of the unrolled program. By NumPy, as all that is computed once here: compiling takes ten times as long."""
+    return by_numpy(lambda params: finite_outputs(u, params, n, x, y, start), params)
+
+
+def directly(net: tp.Network, params: dict[str, Any], n: int, x: Any, y: Any, **options: Any) -> np.ndarray:
+    """f_0 .. f_T of the network trained by `train`."""
+    return by_numpy(lambda params: train(net, params, n, x, y, **options).train, params)
+
+
 def trained_both_ways(net: tp.Network, n: int = 11, steps: int = 5, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """f_0 .. f_T of the unrolled program and of the network trained by `train`; sample 3 is a probe."""
     x, y = data(net)
     params = tp.sample(net, jax.random.key(0), n, 3)
     u = unroll(net, 4, batches=BATCHES[:steps], optimizer=SGD(RATES[:steps], MOMENTUM), **options)
-    path = train(net, params, n, x, y, rate=RATES[:steps], steps=steps, batches=np.array(BATCHES[:steps]), momentum=MOMENTUM)
-    return np.asarray(finite_outputs(u, params, n, x, y)), np.asarray(path.train)
+    direct = directly(net, params, n, x, y, rate=RATES[:steps], steps=steps, batches=np.array(BATCHES[:steps]), momentum=MOMENTUM)
+    return finite(u, params, n, x, y), direct
 
 
 @pytest.mark.parametrize(("case", "kind"), BOTH, ids=lambda p: p if isinstance(p, str) else p[0])
@@ -86,7 +97,7 @@ def test_each_correction_is_needed() -> None:
     x, y = data(net)
     params = tp.sample(net, jax.random.key(0), 11, 3)
     u = unroll(net, 4, batches=BATCHES, optimizer=SGD(0.3))
-    right = np.asarray(finite_outputs(u, params, 11, x, y))
+    right = finite(u, params, 11, x, y)
     for i in u.program.body:
         corrects = isinstance(i, Nonlin) and isinstance(i.psi, Add) and any(r.startswith("gram_") for r in refs(i.psi)) and i.out.endswith("_2")
         if not corrects:
@@ -95,7 +106,7 @@ def test_each_correction_is_needed() -> None:
         assert isinstance(i.psi, Add)
         kept = tuple(t if not any(r.startswith("gram_") for r in refs(t)) else ZERO for t in i.psi.terms)
         body = tuple(replace(i, psi=Add(kept)) if j is i else j for j in u.program.body)
-        wrong = finite_outputs(replace(u, program=replace(u.program, body=body)), params, 11, x, y)
+        wrong = finite(replace(u, program=replace(u.program, body=body)), params, 11, x, y)
         assert gap(wrong, right) > 1e-5, i.out
 
 
@@ -107,8 +118,8 @@ def test_losses(loss: Literal["logistic", "cross_entropy"], reduction: Literal["
     params = tp.sample(net, jax.random.key(1), 9, 3)
     u = unroll(net, 4, batches=BATCHES, optimizer=SGD(0.4), loss=loss, reduction=reduction)
     how = {"logistic": logistic, "cross_entropy": cross_entropy}[loss]
-    path = train(net, params, 9, x, y, rate=0.4, steps=5, batches=np.array(BATCHES), loss=how, reduction=reduction)
-    assert gap(finite_outputs(u, params, 9, x, y), path.train) < 1e-12
+    direct = directly(net, params, 9, x, y, rate=0.4, steps=5, batches=np.array(BATCHES), loss=how, reduction=reduction)
+    assert gap(finite(u, params, 9, x, y), direct) < 1e-12
 
 
 def squared_loss(f: Callable[..., jax.Array], y: np.ndarray, batch: np.ndarray) -> Callable[..., jax.Array]:
@@ -128,13 +139,16 @@ def test_parametrizations_are_learning_rates_of_unit_tensors(parametrization: tp
     def f(theta: dict[str, jax.Array]) -> jax.Array:
         return n ** float(0.5 - g) * tp.apply(net, theta, n, x)
 
-    theta, outputs = dict(params), [f(params)]
-    for batch in map(np.array, BATCHES):
-        grad = jax.grad(squared_loss(f, y, batch))(theta)
-        theta = {name: w - 0.4 * scaled.trained(name).rate * grad[name] for name, w in theta.items()}
-        outputs.append(f(theta))
+    def descent(theta: dict[str, jax.Array]) -> jax.Array:
+        outputs = [f(theta)]
+        for batch in map(np.array, BATCHES):
+            grad = jax.grad(squared_loss(f, y, batch))(theta)
+            theta = {name: w - 0.4 * scaled.trained(name).rate * grad[name] for name, w in theta.items()}
+            outputs.append(f(theta))
+        return jnp.stack(outputs)
+
     start = n ** float(0.5 - g) * f_0
-    assert gap(finite_outputs(u, params, n, x, y, start), jnp.stack(outputs)) < 1e-12
+    assert gap(finite(u, params, n, x, y, start), by_numpy(descent, params)) < 1e-12
 
 
 def entrywise(net: tp.Network, params: dict[str, jax.Array], n: int, optimizer: Any, u: Unrolled) -> Callable[..., list[jax.Array]]:
@@ -173,8 +187,8 @@ def test_entrywise_optimizers(case: tuple[str, dict[str, Any]], kind: Kind, ours
     x, y = data(net)
     params = tp.sample(net, jax.random.key(0), n, 3)
     u = unroll(net, 4, batches=BATCHES, optimizer=ours, dims=3)
-    direct = entrywise(net, params, n, theirs, u)(x, y, BATCHES)
-    assert gap(finite_outputs(u, params, n, x, y), jnp.stack(direct)) < 1e-11  # Adam divides by square roots of sums that cancel
+    direct = by_numpy(lambda params: jnp.stack(entrywise(net, params, n, theirs, u)(x, y, BATCHES)), params)
+    assert gap(finite(u, params, n, x, y), direct) < 1e-11  # Adam divides by square roots of sums that cancel
 
 
 @pytest.mark.parametrize(("kind", "momentum"), [("ntk", 0.5), ("moment", 0.0)])
@@ -184,23 +198,27 @@ def test_weight_decay(kind: Kind, momentum: float) -> None:
     x, y = data(net)
     params = tp.sample(net, jax.random.key(0), n, 3)
     u = unroll(net, 4, batches=BATCHES[:3], optimizer=SGD(0.3, momentum, decay))
-    theta, q, outputs = dict(params), dict.fromkeys(params, 0.0), [tp.apply(net, params, n, x)]
-    for batch in map(np.array, BATCHES[:3]):
-        grad = jax.grad(squared_loss(lambda theta: tp.apply(net, theta, n, x), y, batch))(theta)
-        q = {name: momentum * q[name] + (n if kind == "moment" else 1) * grad[name] for name in theta}
-        theta = {name: (1 - 0.3 * decay) * w - 0.3 * q[name] for name, w in theta.items()}
-        outputs.append(tp.apply(net, theta, n, x))
-    assert gap(finite_outputs(u, params, n, x, y), jnp.stack(outputs)) < 1e-12
+
+    def descent(theta: dict[str, jax.Array]) -> jax.Array:
+        q, outputs = dict.fromkeys(theta, 0.0), [tp.apply(net, theta, n, x)]
+        for batch in map(np.array, BATCHES[:3]):
+            grad = jax.grad(squared_loss(lambda theta: tp.apply(net, theta, n, x), y, batch))(theta)
+            q = {name: momentum * q[name] + (n if kind == "moment" else 1) * grad[name] for name in theta}
+            theta = {name: (1 - 0.3 * decay) * w - 0.3 * q[name] for name, w in theta.items()}
+            outputs.append(tp.apply(net, theta, n, x))
+        return jnp.stack(outputs)
+
+    assert gap(finite(u, params, n, x, y), by_numpy(descent, params)) < 1e-12
 
 
 def test_conditioning_starts_at_the_given_outputs() -> None:
     net, n = ZOO["mlp"](outputs=2), 17
     x, y = data(net)
-    params = conditioned(net, tp.sample(net, jax.random.key(0), n, 3), n, x, y)
-    np.testing.assert_allclose(tp.apply(net, params, n, x), y, atol=1e-12)
+    params = by_numpy(lambda params: conditioned(net, params, n, x, y), tp.sample(net, jax.random.key(0), n, 3))
+    np.testing.assert_allclose(by_numpy(lambda params: tp.apply(net, params, n, x), params), y, atol=1e-12)
     u = unroll(net, 4, batches=BATCHES)
-    path = train(net, params, n, x, y + 1, rate=1.0, steps=5, batches=np.array(BATCHES))
-    assert gap(finite_outputs(u, params, n, x, y + 1, y), path.train) < 1e-12
+    direct = directly(net, params, n, x, y + 1, rate=1.0, steps=5, batches=np.array(BATCHES))
+    assert gap(finite(u, params, n, x, y + 1, y), direct) < 1e-12
 
 
 def test_the_program_is_valid_text() -> None:
