@@ -55,44 +55,55 @@ class Own:
     points: int = 16
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class OwnTask:
+    """Data of the user's own for networks that are linear.
+
+    Attributes:
+        data: A .npz or .csv file with targets: its exact training, instead of the study's own tasks.
+        points: The first so many inputs of the data; all unless given.
+        whiten: Turn and stretch the inputs until X^T X / N = I, which the closed form needs.
+    """
+
+    data: str | None = None
+    points: int | None = None
+    whiten: Annotated[bool, Parameter(negative=())] = False
+
+
 @app.command
 def validity(*, how: How = How(), own: Own = Own(), **options: OwnOption) -> int:
     """How far training can get from its linearization: bounds, the family that attains them, networks of growing width."""
-    return run("validity", how, own, options)
+    return run("validity", how, setup(how.quick, own, options))
 
 
 @app.command
 def disconnect(*, how: How = How(), own: Own = Own(), **options: OwnOption) -> int:
     """Where practice leaves the kernel regime: depth over width, natural gradient, uncertainty, continual learning."""
-    return run("disconnect", how, own, options)
+    return run("disconnect", how, setup(how.quick, own, options))
 
 
 @app.command
 def scaling(*, how: How = How(), own: Own = Own(), **options: OwnOption) -> int:
     """How fast test errors fall with data: networks, infinite and empirical kernels, kernels after training."""
-    return run("scaling", how, own, options)
+    return run("scaling", how, setup(how.quick, own, options))
 
 
 @app.command
-def linear(*, how: How = How()) -> int:
+def linear(*, how: How = How(), own: OwnTask = OwnTask()) -> int:
     """The exact learning dynamics of two-layer linear networks, from lazy to rich, and their infinite-width limits."""
-    return run("linear", how, Own(), {})
+    return run("linear", how, task(how.quick, own))
 
 
-def run(name: str, how: How, own: Own, options: Mapping[str, str]) -> int:
+def run(name: str, how: How, chosen: Setup) -> int:
     """Run a study and tell its checks; 1, the exit code, if one of them fails."""
     from tensorprog.cli import screen
     from tensorprog.study.frame import Study, run_study
 
-    try:
-        study: Study = import_module(f"tensorprog.study.{name}.study").STUDY
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith(f"tensorprog.study.{name}"):
-            raise
-        raise InvalidProgram(f"[study] this version has no study {name}. Install a newer one.") from error
+    study: Study = import_module(f"tensorprog.study.{name}.study").STUDY
     folder, start = how.output or Path("out/study") / name, perf_counter()
     only = tuple(part for part in how.parts.split(",") if part)
-    results = run_study(study, folder, setup(how.quick, own, options), seed=how.seed, only=only, screen=screen.Terminal())
+    results = run_study(study, folder, chosen, seed=how.seed, only=only, screen=screen.Terminal())
     screen.out.print(results.table())
     screen.plain(f"everything is in {folder.resolve()}   {perf_counter() - start:.0f} s")
     return 0 if results.passed else 1
@@ -114,5 +125,31 @@ def setup(quick: bool, own: Own, options: Mapping[str, str]) -> Setup:
     network = subject.network(own.architecture, options)
     source = own.data or "digits"
     labelled = experiments.labelled(data.load(source), "3,8" if source == "digits" else "none")
-    found = data.arrange(labelled[: own.points], network.program)
+    found = data.arrange(labelled[: _first(own.points)], network.program)
     return Setup(quick, network, found.x, found.y)
+
+
+def task(quick: bool, own: OwnTask) -> Setup:
+    """The user's inputs, one vector each, and their targets.
+
+    Raises:
+        InvalidProgram: no data but something to be done with them, or inputs that do not span their space and are to be whitened.
+    """
+    from tensorprog.cli import data, experiments
+    from tensorprog.study.frame import Setup
+
+    if own.data is None:
+        if own.whiten or own.points is not None:
+            raise InvalidProgram("[study] --whiten and --points say what is done with data. Name them: --data mine.npz.")
+        return Setup(quick)
+    from tensorprog.study.linear.balance import whiten
+
+    found = experiments.labelled(data.load(own.data), "none")[: None if own.points is None else _first(own.points)]
+    x = found.x.reshape(len(found.x), -1)
+    return Setup(quick, None, whiten(x) if own.whiten else x, found.y)
+
+
+def _first(points: int) -> int:
+    if points < 1:
+        raise InvalidProgram(f"--points {points}: ask for at least 1.")
+    return points

@@ -84,6 +84,7 @@ def train(
     if target.shape[:1] != (points,):
         raise InvalidProgram(f"[shape] y has shape {target.shape}, but x has {points} points. Give every point its target.")
     batch, eta, keep = batch_indices(batches, steps, points), schedule(rate, steps), _recorded(record, steps)
+    looked = data if x_test is None else {name: jnp.concatenate([data[name], a]) for name, a in points_of(network, x_test).items()}
     rates = {name: r for name, r in unit_rates(network, n).items() if r != 0.0}
     factor = 1.0 if reduction == "sum" else 1.0 / (points if batch is None else batch.shape[1])
 
@@ -102,10 +103,8 @@ def train(
         return {name: theta[name] - eta[t].astype(q[name].dtype) * r * q[name] for name, r in rates.items()}, memory
 
     def outputs(theta: Params) -> tuple[Array, Array, Params]:
-        whole = {**params, **theta}
-        seen = _look(network, whole, n, data, scalars)
-        tested = seen[:0] if x_test is None else _look(network, whole, n, points_of(network, x_test), scalars)
-        return seen, tested, theta if snapshots else {}
+        seen = _look(network, {**params, **theta}, n, looked, scalars)
+        return seen[:points], seen[points:], theta if snapshots else {}
 
     def stretch(state: _State, bounds: tuple[Array, Array]) -> tuple[_State, tuple[Array, Array, Params]]:
         state = jax.lax.fori_loop(*bounds, step, state)

@@ -14,8 +14,8 @@ import inspect
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
@@ -63,7 +63,10 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class Check:
-    """A measured number and the interval [low, high] in which it must lie; `number` is its place in the list of acceptance checks."""
+    """A measured number and the interval [low, high] in which it must lie; `number` is its place in the list of acceptance checks.
+
+    Without an interval it is told and not judged: what no theorem says of a network of the user's own.
+    """
 
     number: str
     claim: str
@@ -72,17 +75,32 @@ class Check:
     high: float = np.inf
 
     @property
+    def judged(self) -> bool:
+        return self.low > -np.inf or self.high < np.inf
+
+    @property
     def passed(self) -> bool:
-        return bool(self.low <= self.measured <= self.high)
+        return not self.judged or bool(self.low <= self.measured <= self.high)
+
+    @property
+    def verdict(self) -> str:
+        return "" if not self.judged else "holds" if self.passed else "fails"
 
     @property
     def wanted(self) -> str:
+        if not self.judged:
+            return ""
         if self.low == -np.inf:
             return f"≤ {self.high:.4g}"
         if self.high == np.inf:
             return f"≥ {self.low:.4g}"
         middle, slack = (self.low + self.high) / 2, (self.high - self.low) / 2
         return f"{middle:.4g} ± {slack:.1g}" if slack < 1e-3 * abs(middle) else f"{self.low:.4g} … {self.high:.4g}"
+
+
+def around(middle: float, slack: float | None) -> tuple[float, float]:
+    """The interval of a check that a number is within `slack` of `middle`; all numbers without a slack."""
+    return (-np.inf, np.inf) if slack is None else (middle - slack, middle + slack)
 
 
 @dataclass(frozen=True)
@@ -192,13 +210,13 @@ class Results:
         for name in ("check", "what", "measured", "wanted", ""):
             out.add_column(name, justify="right" if name == "measured" else "left", header_style="dim")
         for c in self.checks:
-            out.add_row(c.number, c.claim, _number(c.measured), c.wanted, "[green]holds[/]" if c.passed else "[bold red]fails[/]")
+            out.add_row(c.number, c.claim, _number(c.measured), c.wanted, f"[{'green' if c.passed else 'bold red'}]{c.verdict}[/]")
         return out
 
     def markdown(self) -> str:
         """All checks as a Markdown table, and below it where and how they were measured."""
         head = ["| check | what | measured | wanted | |", "|---|---|---:|---|---|"]
-        cells = [(c.number, _escaped(c.claim), _number(c.measured), c.wanted, "holds" if c.passed else "**fails**") for c in self.checks]
+        cells = [(c.number, _escaped(c.claim), _number(c.measured), c.wanted, c.verdict.replace("fails", "**fails**")) for c in self.checks]
         rows = [f"| {' | '.join(row)} |" for row in cells]
         return "\n".join([*head, *rows, "", *(f"{line}  " for line in self.made())]) + "\n"
 
@@ -227,7 +245,7 @@ def run_study(
         raise InvalidProgram(f"[study] {study.name} has no part {', '.join(sorted(unknown))}. Its parts are {', '.join(p.name for p in parts)}.")
     results = Results(study, setup.quick, seed)
     for part in [p for p in parts if not only or p.name in only]:
-        with screen.progress(f"{study.name}: {part.title}") as tell:
+        with screen.progress(f"{study.name}: {part.title}") as tell, _compiling_quickly(setup.quick):
             done = _done(study, part, seed, folder, tell)
         results = Results(study, setup.quick, seed, (*results.done, done))
         failed = [c.number for c in done.found.checks if not c.passed]
@@ -256,6 +274,19 @@ def machine() -> str:
 
 
 # One part.
+
+
+@contextmanager
+def _compiling_quickly(quick: bool) -> Iterator[None]:
+    """A quick form compiles much and runs it once: without XLA's costly optimizations that takes half the time."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", before or quick)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _done(study: Study, part: Part, seed: int, folder: Path | None, tell: Progress) -> Done:

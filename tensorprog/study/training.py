@@ -29,7 +29,7 @@ from tensorprog.kernels.dynamics.losses import as_loss, total
 from tensorprog.kernels.dynamics.trajectory import start as targets_of
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.precision import double
-from tensorprog.kernels.tensors import unit_rates
+from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats, root_mean_square
 
@@ -280,7 +280,11 @@ def _sampled(task: _Task, n: int, key: Array) -> dict[str, Array]:
 
 
 def _apply(task: _Task, n: int, params: finite.Params, x: Mapping[str, Array]) -> Array:
-    return finite.apply(task.network, params, n, {name: a.astype(task.dtype) for name, a in x.items()})
+    return finite.apply(task.network, params, n, _cast(task, x))
+
+
+def _cast(task: _Task, x: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: a.astype(task.dtype) for name, a in x.items()}
 
 
 def _started(task: _Task, n: int, keys: Array) -> _Start:
@@ -294,22 +298,10 @@ def _started(task: _Task, n: int, keys: Array) -> _Start:
 
 def _descend(task: _Task, n: int, steps: int, key: Array) -> _Outputs:
     """Full-batch gradient descent of one network, its outputs at every step."""
-    rates = unit_rates(task.network, n)
     y = task.y if jnp.issubdtype(task.y.dtype, jnp.integer) else task.y.astype(task.dtype)
-
-    def loss(params: dict[str, Array]) -> tuple[Array, Array]:
-        f = _apply(task, n, params, task.train)
-        return total(task.loss, f, y), f
-
-    def step(state: tuple[dict[str, Array], dict[str, Array]], _: None) -> tuple[tuple[dict[str, Array], dict[str, Array]], _Outputs]:
-        params, velocity = state
-        g, f = jax.grad(loss, has_aux=True)(params)
-        now = _Outputs(f, _apply(task, n, params, task.test))
-        velocity = {name: task.momentum * velocity[name] + g[name] for name in params}
-        return ({name: w - task.rate * rates[name] * velocity[name] for name, w in params.items()}, velocity), now
-
-    params = _sampled(task, n, key)
-    return jax.lax.scan(step, (params, jax.tree.map(jnp.zeros_like, params)), None, steps + 1)[1]
+    how: dict[str, Any] = {"rate": task.rate, "steps": steps, "loss": task.loss, "momentum": task.momentum, "x_test": _cast(task, task.test)}
+    path = train(task.network, _sampled(task, n, key), n, _cast(task, task.train), y, **how)
+    return _Outputs(path.train, path.test)
 
 
 def _run(task: _Task, n: int, steps: int, start: _Start, outputs: list[_Outputs]) -> Run:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.study.frame import Check, Found, Part, Run, Setup, Study, rows, run_study, tidy
+from tensorprog.study.frame import Check, Found, Part, Run, Setup, Study, around, rows, run_study, tidy
 
 CALLS: list[str] = []
 
@@ -95,6 +95,13 @@ def test_without_a_folder_nothing_is_written_and_a_failing_check_is_told() -> No
     assert [c.wanted for c in results.checks] == ["≤ 1", "≥ 1", "0 … 1"]
     assert not results.passed
     assert results.markdown().count("**fails**") == 2
+
+
+def test_a_number_without_an_interval_is_told_and_not_judged() -> None:
+    check = Check("own", "an exponent", float("nan"), *around(-1.0, None))
+    assert check.passed
+    assert (check.wanted, check.verdict) == ("", "")
+    assert not Check("own", "an exponent", -0.4, *around(-1.0, 0.5)).passed
 
 
 def test_an_unknown_part_is_named() -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import tensorprog as tp
 from tensorprog.errors import InvalidProgram
+from tensorprog.kernels import train as descent
 from tensorprog.kernels.dynamics import Loss, cross_entropy, squared
 from tensorprog.kernels.dynamics.losses import gradient
 from tensorprog.kernels.empirical import empirical_ntk_jacobian
@@ -58,7 +59,7 @@ def test_the_gap_is_read_when_the_kernel_has_learned(following: Following) -> No
 
 def test_a_wrong_kernel_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The readout alone trained in the networks, everything in the kernel: no width closes the gap."""
-    monkeypatch.setattr(training, "unit_rates", lambda net, n: {"U": 0.0, "W": 0.0, "v": 1.0})
+    monkeypatch.setattr(descent, "unit_rates", lambda net, n: {"U": 0.0, "W": 0.0, "v": 1.0})
     assert follow(mlp(), X, Y, X_TEST, (256,), seeds=2).gaps[0] > 0.2
 
 

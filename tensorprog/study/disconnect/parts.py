@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from tensorprog.study.disconnect.fluctuation import drift, ntk_of_one_point, spr
 from tensorprog.study.disconnect.infinite import functions, in_mup
 from tensorprog.study.disconnect.natural import Descent, NaturalPath, gradient_descent_beside, natural_gradient_descent
 from tensorprog.study.fit import slope
-from tensorprog.study.frame import Check, Columns, Found, Run, tidy
+from tensorprog.study.frame import Check, Columns, Found, Run, around, tidy
 
 Subjects = Mapping[str, Network]
 
@@ -40,7 +41,8 @@ def fluctuation(run: Run, *, subjects: Subjects, x: Inputs, widths: Sequence[int
             rows.append({"network": name, "depth": depth, "width": n, "depth/width": depth / n, **s._asdict()})
     table = tidy(rows)
     if not judged:
-        return Found(table)
+        claim = "Var / mean² of K(x, x) at width"
+        return Found(table, tuple(Check("1.1", f"{claim} {n}", v) for n, v in zip(table["width"].tolist(), table["variance"].tolist(), strict=True)))
     ratio, thin, square = table["variance"] / table["depth/width"], table["depth/width"] <= 1 / 8, table["depth/width"] == 1 / 2
     off = np.abs(table["mean"] / (table["depth"] + 1) - 1)[thin].max()
     claim = "(Var / mean²) / (L / m) of K(x, x) for L / m ≤ 1/8"
@@ -54,12 +56,12 @@ def fluctuation(run: Run, *, subjects: Subjects, x: Inputs, widths: Sequence[int
     return Found(table, tuple(checks))
 
 
-def drifting(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: Sequence[int], seeds: int, margin: float) -> Found:
-    """|K_T - K_0| / |K_0| in training, by width: every network also in muP."""
+def drifting(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: Sequence[int], seeds: int, margin: float | None) -> Found:
+    """|K_T - K_0| / |K_0| in training, by width: every network in the NTK parametrization and in muP. Without a margin exponents are told only."""
     rows: list[dict[str, Any]] = []
     checks: list[Check] = []
     for i, (name, network) in enumerate(subjects.items()):
-        for j, (parametrization, net) in enumerate({"NTK": network, "muP": in_mup(network)}.items()):
+        for j, (parametrization, net) in enumerate(parametrized(network).items()):
             done, share = (2 * i + j) / (2 * len(subjects)), 1 / (2 * len(subjects))
             tell = partial(_tell_share, run, done, share)
             found = drift(net, x, y, widths, seeds, jax.random.key(run.seed), tell=tell)
@@ -68,14 +70,21 @@ def drifting(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: S
                 for n, row in zip(widths, found, strict=True)
                 for s, v in enumerate(row)
             ]
-            wanted = (-1.0 - margin, -1.0 + margin) if parametrization == "NTK" else (-margin, margin)
+            wanted = around(-1.0 if parametrization == "NTK" else 0.0, margin)
             claim = f"{name}, {parametrization}: exponent in the width of the kernel's drift"
             checks.append(Check("1.1 drift", claim, slope(tuple(widths), found).value, *wanted))
     return Found(tidy(rows), tuple(checks))
 
 
+def parametrized(network: Network) -> dict[str, Network]:
+    """The network in both parametrizations."""
+    return {"NTK": replace(network, kind="ntk"), "muP": in_mup(network)}
+
+
 @double
-def natural(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: Sequence[int], seeds: int, steps: int = 15) -> Found:
+def natural(
+    run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: Sequence[int], seeds: int, steps: int = 15, judged: bool = True
+) -> Found:
     """C' and lambda_min by width; natural gradient descent and gradient descent beside what theory says of them."""
     rows: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
@@ -94,7 +103,8 @@ def natural(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: Se
                 for s in range(seeds)
             ]
     table = tidy(rows)
-    return Found(table, _natural_checks(table, tuple(subjects), tuple(widths), steps), arrays)
+    checks = _natural_checks(table, tuple(subjects), tuple(widths), steps)
+    return Found(table, checks if judged else tuple(Check(c.number, c.claim, c.measured) for c in checks), arrays)
 
 
 def _descents(network: Network, n: int, x: Inputs, y: ArrayLike, steps: int, key: Array) -> tuple[NaturalPath, Descent]:
@@ -148,13 +158,13 @@ def bandits(run: Run, *, network: Network, problems: Sequence[Problem], width: i
     kernel = [np.asarray(kernels(network, points_of(network, p.x)).ntk) for p in problems]
     norm = [norm_of_truth(k, p.mean) for k, p in zip(kernel, problems, strict=True)]
     rules = explorations(problems[0].noise, float(np.mean(norm)))
+    play = bandit.player(network, width, noise=problems[0].noise)
     for i, (name, rule) in enumerate(rules.items()):
         run.tell(i / len(rules), f"exploration: {name}")
-        play = bandit.player(network, width, rule, noise=problems[0].noise)
         for seed, problem in enumerate(problems):
 
-            def compute(seed: int = seed, problem: Problem = problem, play: Any = play, rule: Exploration = rule) -> dict[str, Any]:
-                played = {"network": play(problem, jax.random.key(run.seed + seed))}
+            def compute(seed: int = seed, problem: Problem = problem, rule: Exploration = rule) -> dict[str, Any]:
+                played = {"network": play(problem, rule, jax.random.key(run.seed + seed))}
                 played["NTK-GP"] = ntk_gp.play(kernel[seed], problem.mean, rule, run.seed + seed, noise=problem.noise)
                 return {f"{who}/{k}": v for who, p in played.items() for k, v in p._asdict().items()}
 
@@ -166,13 +176,15 @@ def bandits(run: Run, *, network: Network, problems: Sequence[Problem], width: i
                 rows.append(row | {"gamma": float(played[f"{who}/gamma"].mean()), "S": norm[seed]})
                 arrays.setdefault(f"{who}/{name}", []).append(regret)
     table = tidy(rows)
-    return Found(table, _regrets(table) if judged else (), {k: np.mean(v, axis=0) for k, v in arrays.items()})
+    return Found(table, _regrets(table, tuple(rules), judged), {k: np.mean(v, axis=0) for k, v in arrays.items()})
 
 
-def _regrets(table: Columns) -> tuple[Check, ...]:
+def _regrets(table: Columns, rules: Sequence[str], judged: bool) -> tuple[Check, ...]:
     def mean(name: str) -> float:
         return float(table["regret"][(table["player"] == "network") & (table["exploration"] == name)].mean())
 
+    if not judged:
+        return tuple(Check("1.4", f"regret of {name} over that of uniform play", mean(name) / mean("uniform")) for name in rules if name != "uniform")
     best = min(mean(f"γ = {c:g}") for c in CONSTANTS)
     learned = max(mean(n) for n in np.unique(table["exploration"]) if n != "uniform")
     return (
@@ -190,7 +202,7 @@ def continual(
     for i, n in enumerate(widths):
         for e in epochs:
             run.tell(i / len(widths), f"width {n}, {e} epochs a task")
-            learn = learner(network, n, int(tasks.y.max()) + 1, epochs=e)
+            learn = learner(network, n, int(tasks.y.max()) + 1, epochs=e, batch=min(32, tasks.y.shape[1]))
             for seed in range(seeds):
 
                 def compute(learn: Any = learn, seed: int = seed) -> dict[str, Any]:
@@ -202,11 +214,16 @@ def continual(
                 row = {"width": n, "epochs": e, "seed": seed, "forgetting": float(forgetting), "learning": float(learning)}
                 rows.append(row | {"average": float(a[-1].mean()), "trained": float(kept["trained"].mean())})
     table = tidy(rows)
-    if rises is None:
-        return Found(table)
 
     def mean(n: int, e: int) -> float:
         return float(table["forgetting"][(table["width"] == n) & (table["epochs"] == e)].mean())
+
+    if rises is None:
+        claim, ends = (
+            "forgetting after {} epochs a task, width {}",
+            sorted({(n, e) for n in (widths[0], widths[-1]) for e in (epochs[0], epochs[-1])}),
+        )
+        return Found(table, tuple(Check("1.5", claim.format(e, n), mean(n, e)) for n, e in ends))
 
     few, many, wide, narrow = epochs[0], epochs[-1], widths[-1], widths[1]
     return Found(
@@ -224,13 +241,13 @@ def continual(
 
 
 def infinite(
-    run: Run, *, network: Network, x: Inputs, y: ArrayLike, x_test: Inputs, widths: Sequence[int], seeds: int, margin: float, level: float
+    run: Run, *, network: Network, x: Inputs, y: ArrayLike, x_test: Inputs, widths: Sequence[int], seeds: int, margin: float | None, level: float
 ) -> Found:
-    """Trained networks beside the infinite-width prediction, in the NTK parametrization and in muP."""
+    """Trained networks beside the infinite-width prediction, in the NTK parametrization and in muP. Without a margin exponents are told only."""
     rows: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {"x": np.asarray(x), "y": np.asarray(y), "x_test": np.asarray(x_test)}
     checks: list[Check] = []
-    for j, (name, net) in enumerate({"NTK": network, "muP": in_mup(network)}.items()):
+    for j, (name, net) in enumerate(parametrized(network).items()):
         tell = partial(_tell_share, run, j / 2, 1 / 2)
         found = functions(net, x, y, x_test, widths, seeds, jax.random.key(run.seed), level=level, tell=tell)
         for n, f in found.items():
@@ -240,7 +257,7 @@ def infinite(
                 for s, (d, l) in enumerate(zip(f.distance, f.loss, strict=True))
             ]
         distance = np.stack([f.distance for f in found.values()])
-        wanted = (-0.5 - margin, -0.5 + margin) if name == "NTK" else (-margin, margin)
+        wanted = around(-0.5 if name == "NTK" else 0.0, margin)
         claim = "exponent in the width of the distance to the infinite-width prediction"
         checks.append(Check("1.6", f"{name}: {claim}", slope(tuple(widths), distance).value, *wanted))
     return Found(tidy(rows), tuple(checks), arrays)

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorprog.errors import InvalidProgram
 from tensorprog.language.listing import show
 from tensorprog.language.program import Network
+from tensorprog.study.disconnect import own, plots
 from tensorprog.study.disconnect import parts as of
-from tensorprog.study.disconnect import plots
-from tensorprog.study.disconnect.bandit import Problem
 from tensorprog.study.disconnect.continual import mixture, rotated
 from tensorprog.study.fit import Floats
 from tensorprog.study.frame import Found, Part, Setup, Study
@@ -23,7 +21,7 @@ from tensorprog.study.networks import perceptron
 def parts(setup: Setup) -> Sequence[Part]:
     """The experiments: quick, full, or on a user's network and data."""
     if setup.network is not None:
-        return _own(setup, setup.network)
+        return own.parts(setup, setup.network)
     quick = setup.quick
     return [_fluctuation(quick), _drift(quick), *_natural(quick), _bandits(quick), _continual(quick), *_infinite(quick)]
 
@@ -82,11 +80,11 @@ def _natural(quick: bool) -> list[Part]:
 
 
 def _bandits(quick: bool) -> Part:
-    rounds, seeds = (300, 2) if quick else (1000, 3)
+    rounds, seeds, width = (200, 2, 16) if quick else (1000, 3, 32)
     run = partial(
-        of.bandits, network=perceptron(depth=1), problems=[of.contextual(rounds, 4, 6, s) for s in range(seeds)], width=32, judged=not quick
+        of.bandits, network=perceptron(depth=1), problems=[of.contextual(rounds, 4, 6, s) for s in range(seeds)], width=width, judged=not quick
     )
-    return Part("bandits", "exploration in a contextual bandit", run, {"rounds": rounds, "seeds": seeds}, plots.bandits)
+    return Part("bandits", "exploration in a contextual bandit", run, {"rounds": rounds, "seeds": seeds, "width": width}, plots.bandits)
 
 
 def _continual(quick: bool) -> Part:
@@ -111,56 +109,6 @@ def _infinite(quick: bool) -> list[Part]:
         _part("infinite", title, of.infinite, plots.infinite, network=smooth_one, **data, **many),
         _part("infinite_long", f"{title}, ReLU, trained for long", of.infinite, plots.infinite, network=rough, **data, **long),
     ]
-
-
-def _own(setup: Setup, network: Network) -> Sequence[Part]:
-    """The same experiments with the user's network on the user's data, in small; continual learning where the targets are labels."""
-    x, y = setup.x, setup.y
-    if not isinstance(x, np.ndarray) or y is None or np.ndim(y) != 1 or len(x) < 8:
-        raise InvalidProgram("[disconnect] this study reads one input array and one target a point, for 8 points or more: give targets (N,).")
-    few, name, half = min(len(x), 16), network.name, len(x) // 2
-    widths, seeds = ((32, 64, 128), 2) if setup.quick else ((64, 128, 256, 512), 4)
-    subjects, first = {name: network}, {"x": x[:few], "y": y[:few]}
-    common: dict[str, Any] = {"widths": widths, "seeds": seeds}
-    out = [
-        _part(
-            "fluctuation",
-            f"the kernel of {name} at initialization",
-            of.fluctuation,
-            plots.fluctuation,
-            subjects=subjects,
-            x=x[:1],
-            judged=False,
-            widths=widths,
-            seeds=200,
-        ),
-        _part("drift", f"the kernel of {name} in training", of.drifting, plots.drift, subjects=subjects, **first, margin=0.3, **common),
-        _part("natural", f"natural gradient descent of {name}", of.natural, plots.natural, subjects=subjects, **first, **common),
-        _part(
-            "infinite",
-            f"{name} beside the infinite-width prediction",
-            of.infinite,
-            plots.infinite,
-            network=network,
-            x=x[:half],
-            y=y[:half],
-            x_test=x[half:],
-            margin=0.25,
-            level=0.1,
-            **common,
-        ),
-    ]
-    if len(x) >= 64:
-        arms = 4
-        rounds = len(x) // arms
-        problems = [Problem(x[order], y[order].reshape(rounds, arms)) for order in _orders(len(x), rounds * arms, seeds)]
-        run = partial(of.bandits, network=network, problems=problems, width=32, judged=False)
-        out.append(Part("bandits", f"exploration by {name}: pull the point of the largest target", run, setup.subject(), plots.bandits))
-    return out
-
-
-def _orders(points: int, used: int, seeds: int) -> list[np.ndarray]:
-    return [np.random.default_rng(s).permutation(points)[:used] for s in range(seeds)]
 
 
 def _part(name: str, title: str, run: Callable[..., Found], plot: Callable[[Found], Any], **arguments: Any) -> Part:

@@ -212,6 +212,26 @@ def bridge(found: Found) -> Figure:
     return fig
 
 
+def own(found: Found) -> Figure:
+    """A user's task: loss in closed form and by gradient descent, and the way of the NTK, for several balances."""
+    fig, (left, right) = panels(10.6, 4.4, 1, 2)
+    t = found.table
+    for i, lam in enumerate(np.unique(t["lambda"])):
+        mask = (t["lambda"] == lam) & np.isfinite(t["time"]) & (t["time"] > 0)
+        label = f"λ = {lam:.3g}: {t['phase'][mask][0]}".replace("-", "−")
+        left.plot(t["time"][mask], t["loss"][mask], color=COLORS[i], **BEHIND)
+        left.plot(t["time"][mask], t["descent"][mask], color=COLORS[i], lw=1.2, label=label)
+        right.plot(t["time"][mask], t["distance"][mask], color=COLORS[i], lw=1.8, label=label)
+    for ax in (left, right):
+        ax.set_xscale("log")
+        ax.set_ylim(-0.03, 1.03)
+        ax.set_xlabel("t / τ")
+    caption(left, "Loss, relative to its start", "broad: closed form; thin: gradient descent")
+    caption(right, "Kernel distance from NTK(0)", "0: lazy")
+    legend(right, "upper left")
+    return fig
+
+
 def _entries(path: Floats, limit: Floats) -> list[tuple[Floats, Floats]]:
     """Six entries of W2 W1 along both paths."""
     return list(zip(path.reshape(len(path), -1).T[:6], limit.reshape(len(limit), -1).T[:6], strict=True))

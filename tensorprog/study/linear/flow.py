@@ -61,8 +61,12 @@ def integrate_products(qq: ArrayLike, sigma: ArrayLike, times: ArrayLike, *, tol
     return _solve(velocity, start.ravel(), times, tolerance).reshape(-1, *start.shape)
 
 
-def descend(w1: Floats, w2: Floats, sigma: Floats, rate: float, steps: int, record: int) -> tuple[Floats, Floats]:
-    """Full-batch gradient descent, recorded every so many steps; leading dimensions of the weights are runs that go on together."""
+def descend(w1: Floats, w2: Floats, sigma: Floats, rate: float | Floats, steps: int, record: int) -> tuple[Floats, Floats]:
+    """Full-batch gradient descent, recorded every so many steps; leading dimensions of the weights are runs that go on together.
+
+    Args:
+        rate: the learning rate, or one a run, (runs, 1, 1).
+    """
     w1, w2, path = w1.copy(), w2.copy(), [(w1, w2)]
     for step in range(1, steps + 1):
         e = sigma - w2 @ w1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.study.frame import Part, Setup, Study
-from tensorprog.study.linear import bridge, exactness, figures, regimes
+from tensorprog.study.linear import bridge, exactness, figures, own, regimes
 
 
 def parts(setup: Setup) -> tuple[Part, ...]:
@@ -14,6 +15,13 @@ def parts(setup: Setup) -> tuple[Part, ...]:
     The exponent of the bridge's quick form (4 widths, 32 seeds) has a standard deviation of 0.04 over seeds 0 .. 5 of the study, hence 0.15 for
     -1/2; the full form (7 widths to 4096, 64 seeds) is asked for 0.06.
     """
+    if setup.network is not None:
+        raise InvalidProgram("[linear] this study is of two-layer linear networks. Give data of your own, and no architecture.")
+    if setup.x is not None:
+        if setup.y is None:
+            raise InvalidProgram("[linear] a task has inputs and targets. Give y, (N,) or (N, No).")
+        run = partial(own.task, x=setup.x, y=setup.y)
+        return (Part("own", "a task of your own, by balance", run, setup.subject(), figures.own),)
     quick = setup.quick
     seeds, tasks = (2 if quick else 5), (5 if quick else 20)
     widths = (64, 128, 256, 512) if quick else (64, 128, 256, 512, 1024, 2048, 4096)

@@ -102,6 +102,16 @@ def none(table: Columns, fitted: Exponents) -> tuple[Check, ...]:
     return ()
 
 
+def told(table: Columns, fitted: Exponents) -> tuple[Check, ...]:
+    """The exponents with their intervals, not judged."""
+    words = {"error": "wrong signs", "mse": "squared error"}
+    return tuple(
+        Check("own", f"{p}: exponent of {words[m]}, {s.confidence:.0%} interval {s.low:.2f} … {s.high:.2f}", s.value)
+        for p, by in fitted.items()
+        for m, s in by.items()
+    )
+
+
 def evolution(run: Run, *, network: Network, target: Target, d: int, course: Course, stream: int, total: float, late: float, moved: float) -> Found:
     """The kernel along one training, on a stream that is visited many times but is never the data that the kernels are regressed on."""
     seen = synthetic(target, d, stream, 1, 1, run.seed + 1000)

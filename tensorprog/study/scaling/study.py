@@ -73,7 +73,7 @@ def _own(setup: Setup, network: Network) -> Part:
     if len(sizes) < 2:
         raise InvalidProgram(f"[scaling] {len(x)} points are too few for an exponent. Give at least 16: --points 512.")
     plan = Plan(sizes, 2 if setup.quick else 4, training=replace(ADAM, steps=500 if setup.quick else 3000))
-    part = _law("own", f"{network.name} on data of your own", plan, of.shuffled(x, y, plan, len(x) // 5), of.none, network)
+    part = _law("own", f"{network.name} on data of your own", plan, of.shuffled(x, y, plan, len(x) // 5), of.told, network)
     return replace(part, settings={**part.settings, **setup.subject()})
 
 
