@@ -52,6 +52,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.shelf
+	$(BIN)/python -m benchmarks.particles
 
 clean:
 	rm -rf $(VENV) docs/_build out

@@ -16,7 +16,7 @@ from architectures import ZOO
 from tensorprog.cli import data, screen
 from tensorprog.study.dichotomy import dichotomy
 
-WIDTHS, SEEDS, POINTS = (64, 128, 256, 512, 1024, 2048), 16, 8
+WIDTHS, SEEDS, POINTS = (32, 64, 128, 256, 512, 1024), 16, 8
 
 
 def main(folder: Path) -> None:

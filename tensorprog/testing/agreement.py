@@ -18,7 +18,7 @@ from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret import finite
 from tensorprog.interpret.limit import Limit, limit
 from tensorprog.interpret.particles import Dots, particles
-from tensorprog.interpret.particles.given import members, read_inputs, read_scalar
+from tensorprog.interpret.particles.given import members, most_roots, read_inputs, read_scalar
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.uncompiled import by_numpy, uncompiled
 from tensorprog.language.expr import Expr, Ref, mul
@@ -150,7 +150,7 @@ class _Law:
         return found
 
     def _sampled(self, quantities: Mapping[str, Expr], key: Array, samples: int) -> dict[str, tuple[Array, Array, float]]:
-        bias = members(self.program, read_inputs(self.program, self.inputs)) / samples
+        bias = most_roots(self.program, members(self.program, read_inputs(self.program, self.inputs))) / samples
         found = particles(self.program, samples=samples, replicates=REPLICATES, key=key, inputs=self.inputs, scalars=self.scalars, dots=self.dots)
         estimates = {name: found.moment(psi) for name, psi in quantities.items()}
         return {name: (e.value, jnp.asarray(e.error), bias) for name, e in estimates.items()}

@@ -1,16 +1,22 @@
 """The sampled Master Theorem reaches the ground truths: within 4 of its own standard errors, and these are small."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from math import pi, sqrt
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from jax.typing import ArrayLike
 
+from architectures import ZOO
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.gaussian.problem import Estimate
-from tensorprog.interpret.particles import Particles, particles
+from tensorprog.interpret.particles import Particles, estimate, particles
+from tensorprog.interpret.particles.construction import Construction
+from tensorprog.kernels.unrolled import particle_outputs
 from tensorprog.language.expr import Apply, Expr, Ref, add, mul, number, power
 from tensorprog.language.instr import (
     Axis,
@@ -29,6 +35,7 @@ from tensorprog.language.instr import (
 )
 from tensorprog.language.nonlin import fn
 from tensorprog.language.program import Program
+from tensorprog.transform.unroll import SGD, unroll
 
 KEY = jax.random.key(20)
 SIZE = {"samples": 16384, "replicates": 16}  # 16 replicates: a Student variable with 15 degrees of freedom exceeds 4 once in 850
@@ -222,6 +229,30 @@ def test_chunks_change_memory_and_nothing_else() -> None:
     for t in range(1, 4):
         np.testing.assert_allclose(whole.moment(product("z0", f"z{t}")).value, chunked.moment(product("z0", f"z{t}")).value, rtol=1e-9, atol=1e-12)
     assert not chunked.replicates[0].kept
+
+
+def test_samples_are_forgotten_after_their_last_reader_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training in muP: what the lines so far have multiplied is kept, all else is not, and no number depends on it."""
+    net = replace(ZOO["mlp"](depth=3, nonlinearity="tanh"), kind="moment")
+    u = unroll(net, 2, steps=3, optimizer=SGD(0.2))
+
+    def outputs() -> np.ndarray:
+        x = np.array([[1.0, 0.5], [-0.3, 1.0]])
+        return np.asarray(particle_outputs(u, x, np.array([1.0, -1.0]), key=KEY, samples=1024, replicates=2).value)
+
+    whole, held, fill = outputs(), [0], Construction.fill
+
+    def counted(c: Construction, names: Iterable[str], roots: Any, values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        held[0] = max(held[0], len(values))
+        return fill(c, names, roots, values)
+
+    monkeypatch.setattr(Construction, "fill", counted)
+    everything = outputs()
+    most, held[0] = held[0], 0
+    monkeypatch.setattr(estimate, "MEMORY", 10**6)  # too little for all, enough for what is read again
+    np.testing.assert_allclose(outputs(), whole, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(everything, whole)
+    assert held[0] < 0.6 * most, (held, most)
 
 
 def test_sobol_roots_beat_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import tensorprog as tp
 from architectures import ZOO
@@ -189,6 +190,27 @@ def test_particles_follow_the_kernel_too() -> None:
     sampled = particle_outputs(u, x, y, key=jax.random.key(0), samples=2**12)
     exact = limit_outputs(u, x, y)
     assert np.all(np.abs(sampled.value - exact.value)[1:] < 4 * np.asarray(sampled.error)[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_particles_follow_the_kernel_of_the_whole_shelf(name: str) -> None:
+    """Three steps on two samples, one probe. A false alarm in any of the numbers of a case once in a thousand: Student's t of 8 replicates.
+
+    The kernel has an error of its own, which each step passes on by eta |K - K'| sum |chi|.
+    """
+    net = ZOO[name]()
+    x, rng = inputs(net, 3), np.random.default_rng(2)
+    outs = ((net.outputs,) if net.outputs > 1 else ()) + tuple(net.program.size[a] for a in net.output_axes)
+    y = rng.normal(size=(3, *outs))
+    found = tp.theorem(net, x, y, batches=[[0, 1], [1, 2], [0, 1]], widths=(8,), seeds=2, method="particles", particles=2**12)
+    assert found.kernel is not None
+    moved = np.abs(found.kernel - found.kernel[0]).max()
+    own = 3 * found.rate * np.max(tp.kernels(net, x).error) * np.abs(found.kernel - y).sum(1).max()
+    alarm = student.ppf(1 - 0.5e-3 / found.limit[1:].size, 7)
+    print(f"{name}: moved by {moved:.2g}, apart by {np.abs(found.limit - found.kernel).max():.1e}, error {found.error.max():.1e}, kernel's {own:.1e}")
+    assert moved > 0.1
+    assert np.all(np.abs(found.limit - found.kernel)[1:] < alarm * found.error[1:] + own)
 
 
 def test_weight_decay_changes_the_kernel() -> None:

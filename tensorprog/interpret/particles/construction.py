@@ -21,7 +21,7 @@ from tensorprog.interpret.outer import outer
 from tensorprog.interpret.particles.operator import Direction, dot_weights, extend, scale
 from tensorprog.interpret.particles.roots import Form, Normals, Reals
 from tensorprog.language.expr import Expr, Ref, copies, refs, walk
-from tensorprog.language.instr import MatMul, Moment, Nonlin, OuterNonlin
+from tensorprog.language.instr import Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
 
 Dots = Literal["stein", "derivative", "drop"]
@@ -143,20 +143,61 @@ def stack(arrays: Iterable[Array], samples: int) -> Reals:
     return np.concatenate([np.broadcast_to(np.asarray(a), (*a.shape[:-1], samples)).reshape(-1, samples) for a in arrays])
 
 
-def construct(c: Construction, dots: Dots) -> Construction:
-    """Find the constants of every line, in order."""
-    directions: dict[tuple[str, bool], Direction] = {}
-    for i in c.program.body:
+def last_reads(p: Program) -> dict[str, int]:
+    """The last line that reads the samples of each vector, or that makes it; a product reads all that its matrix has multiplied so far."""
+    last: dict[str, int] = {}
+    multiplied: dict[str, dict[str, None]] = {}
+    for k, i in enumerate(p.body):
         match i:
-            case MatMul():
-                _matmul(c, i, directions, dots)
-            case Nonlin() | OuterNonlin():
-                pass
-            case Moment(out, psi):
-                c.scalars[out] = c.expectation(psi)
+            case MatMul(out, matrix, arg):
+                read = multiplied.setdefault(matrix, {})
+                read[arg] = None
+            case Nonlin(out, psi) | OuterNonlin(out, psi) | Moment(out, psi):
+                read = refs(psi)
             case _:
                 assert_never(i)
+        last |= dict.fromkeys((out, *read), k)
+    return last
+
+
+def live(p: Program, members: Mapping[str, int]) -> int:
+    """The most members whose samples some later line still reads, over all lines."""
+    last = last_reads(p)
+    change = np.zeros(len(p.body) + 1, dtype=np.int64)
+    for k, i in enumerate(p.body):
+        change[k] += members.get(i.out, 0)
+    for name, k in last.items():
+        change[k + 1] -= members.get(name, 0)
+    return int(sum(members.get(name, 0) for name in p.init if name in last) + change.cumsum().max(initial=0))
+
+
+def construct(c: Construction, dots: Dots, *, lean: bool = False) -> Construction:
+    """Find the constants of every line, in order.
+
+    Args:
+        lean: samples are made line by line, and forgotten after the last line that reads them; they can be made again.
+    """
+    directions: dict[tuple[str, bool], Direction] = {}
+    last = last_reads(c.program) if lean else {}
+    for k, i in enumerate(c.program.body):
+        _constants(c, i, directions, dots)
+        if lean and last[i.out] > k:
+            c.fill([i.out], c.normals[0], c.kept)
+        for name in [name for name in c.kept if lean and last[name] <= k]:
+            del c.kept[name]
     return c
+
+
+def _constants(c: Construction, i: Instr, directions: dict[tuple[str, bool], Direction], dots: Dots) -> None:
+    match i:
+        case MatMul():
+            _matmul(c, i, directions, dots)
+        case Nonlin() | OuterNonlin():
+            pass
+        case Moment(out, psi):
+            c.scalars[out] = c.expectation(psi)
+        case _:
+            assert_never(i)
 
 
 def direction(i: MatMul) -> tuple[str, bool]:

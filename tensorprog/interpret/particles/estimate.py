@@ -17,8 +17,17 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.gaussian.problem import Estimate
-from tensorprog.interpret.particles.construction import Construction, Dots, construct, stack
-from tensorprog.interpret.particles.given import check_functions, check_name, check_sizes, members, read_expression, read_inputs, read_scalar
+from tensorprog.interpret.particles.construction import Construction, Dots, construct, live, stack
+from tensorprog.interpret.particles.given import (
+    check_functions,
+    check_name,
+    check_sizes,
+    members,
+    most_roots,
+    read_expression,
+    read_inputs,
+    read_scalar,
+)
 from tensorprog.interpret.particles.roots import Normals, Reals, initial_forms
 from tensorprog.language.expr import Expr
 from tensorprog.language.program import Network, Program
@@ -103,7 +112,7 @@ def particles(
         scalars: limits of the initial scalars that the program leaves open.
         dots: how [matmul-dot] finds its expected derivatives: "stein" regresses on earlier hats, right for every function; "derivative"
             differentiates Z, and refuses functions that jump; "drop" leaves dots out (the gradient independence assumption).
-        chunk: samples made at a time, a power of two; by default what takes about a gigabyte.
+        chunk: samples made at a time, a power of two; by default what takes one or two gigabytes.
 
     Raises:
         InvalidProgram: inputs, scalars or sizes that do not fit the program; an indefinite covariance.
@@ -113,16 +122,18 @@ def particles(
     check_functions(p, differentiated=dots == "derivative")
     data = read_inputs(p, inputs)
     limits = {c.name: read_scalar(p, c, scalars or {}) for c in p.scalars}
-    dims = members(p, data, limits)
-    block = chunk or _block(samples, dims)
-    check_sizes(samples, block, replicates, dims)
+    sizes = members(p, data, limits)
+    dims = most_roots(p, sizes)
     keep = 16 * dims * samples * replicates <= MEMORY
+    lean = not keep and chunk is None and 8 * (dims + 2 * live(p, sizes)) * samples <= 2 * MEMORY
+    block = chunk or (samples if lean else _block(samples, dims))
+    check_sizes(samples, block, replicates, dims)
     seeds = [int(s) for s in np.asarray(jax.random.bits(key, (replicates,), dtype="uint32"))]
     constructions: list[Construction] = []
     with jax.enable_x64(True):
         for seed in seeds:
             c = _start(p, data, limits, Normals(seed, samples, block, dims))
-            constructions.append(construct(c, dots))
+            constructions.append(construct(c, dots, lean=lean))
             if not keep:
                 c.release()
     return Particles(p, tuple(constructions), keep)

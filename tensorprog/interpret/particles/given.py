@@ -78,8 +78,8 @@ def read_scalar(p: Program, c: InitScalar, given: Mapping[str, ArrayLike]) -> Re
     return np.broadcast_to(value, (*value.shape[: max(value.ndim - len(axes), 0)], *axes))
 
 
-def members(p: Program, data: Mapping[str, Reals], scalars: Mapping[str, Reals] | None = None) -> int:
-    """A bound on the number of roots: the members, over axes and data points, of initial vectors and products.
+def members(p: Program, data: Mapping[str, Reals], scalars: Mapping[str, Reals] | None = None) -> dict[str, int]:
+    """The members of every vector, over axes and data points.
 
     Raises:
         InvalidProgram: the batch dimensions of inputs and scalars do not broadcast.
@@ -91,8 +91,13 @@ def members(p: Program, data: Mapping[str, Reals], scalars: Mapping[str, Reals] 
     except ValueError:
         listed = ", ".join(f"{name}: {shape}" for name, shape in batches.items())
         raise InvalidProgram(f"[input] the batch dimensions do not fit together ({listed}). Give every input the same data points.") from None
+    return {name: batch * prod(p.size[a] for a in p.axes_of[name]) for name, width in p.width_of.items() if width is not None}
+
+
+def most_roots(p: Program, members: Mapping[str, int]) -> int:
+    """A bound on the number of roots: the members of initial vectors and of products."""
     names = [*(v.name for v in p.vectors), *(i.out for i in p.body if isinstance(i, MatMul))]
-    return max(1, sum(batch * prod(p.size[a] for a in p.axes_of[name]) for name in names))
+    return max(1, sum(members[name] for name in names))
 
 
 def read_expression(p: Program, psi: Expr | str) -> Expr:
