@@ -181,7 +181,7 @@ def whitened(x: ArrayLike, tolerance: float = 1e-6) -> Floats:
     if off > tolerance:
         raise InvalidProgram(
             f"[whitened] X^T X / N differs from the identity by {off:.2g}; the closed form holds for whitened inputs only. "
-            "Multiply by its inverse root: whiten(x), with more than Ni inputs of full rank."
+            "Multiply by its inverse root: whiten(x), or --whiten; more than Ni inputs of full rank are needed."
         )
     return a
 

@@ -227,7 +227,7 @@ def own(found: Found) -> Figure:
         ax.set_ylim(-0.03, 1.03)
         ax.set_xlabel("t / τ")
     caption(left, "Loss, relative to its start", "broad: closed form; thin: gradient descent")
-    caption(right, "Kernel distance from NTK(0)", "0: lazy")
+    caption(right, "Kernel distance from NTK(0)", "near 0 at all times: lazy")
     legend(right, "upper left")
     return fig
 

@@ -15,9 +15,9 @@ from tensorprog.study.linear.flow import descend, stacked
 from tensorprog.study.linear.kernel import distances, phase
 from tensorprog.study.linear.solution import solve
 
-LAMBDAS = (-10.0, -2.0, 0.0, 2.0, 10.0)  # in units of the largest singular value of Sigma
+LAMBDAS = (-10.0, -1.0, 0.0, 1.0, 10.0)  # in units of the largest singular value of Sigma
 START = 0.01  # size of the entries of W2 W1 at the start, in that unit
-STEP, STEPS, RECORDED = 2e-3, 20000, 80  # learning rate in units of one over the largest exponent
+STEP, STEPS, RECORDED = 2e-3, 20000, 400  # learning rate in units of one over the largest exponent
 
 
 def task(run: Run, *, x: ArrayLike, y: ArrayLike) -> Found:
@@ -37,7 +37,7 @@ def task(run: Run, *, x: ArrayLike, y: ArrayLike) -> Found:
         raise InvalidProgram("[linear] Y^T X / N is 0: a linear network has nothing to learn from these data. Give other targets.")
     table = tidy(_rows(sigma, unit, run.seed))
     smooth = ~table["saddle"]
-    worst = float(table["error"][smooth].max()) if smooth.any() else 0.0
+    worst = float(np.nanmax(table["error"][smooth])) if smooth.any() else 0.0
     return Found(
         table,
         (
@@ -56,15 +56,19 @@ def _rows(sigma: Floats, unit: float, seed: int) -> Iterator[dict[str, Any]]:
     rates = STEP / np.hypot(unit, lams / 2)
     w1, w2 = (np.stack(w) for w in zip(*((start.w1, start.w2) for start in starts), strict=True))
     v1, v2 = descend(w1, w2, sigma, rates[:, None, None], STEPS, STEPS // RECORDED)
+    looked = np.unique(np.geomspace(1, RECORDED, 50).round().astype(int))
     for i, (lam, start) in enumerate(zip(lams, starts, strict=True)):
-        time = rates[i] * (STEPS // RECORDED) * np.arange(RECORDED + 1)
-        exact, found = solve(start.w1, start.w2, sigma, [*time, np.inf]), stacked(v1[:, i], v2[:, i])
-        error = np.linalg.norm(found - exact.qq[:-1], axis=(1, 2)) / np.linalg.norm(exact.qq[:-1], axis=(1, 2))
-        loss = 0.5 * ((v2[:, i] @ v1[:, i] - sigma) ** 2).sum((1, 2))
+        time = rates[i] * (STEPS // RECORDED) * looked
+        later = np.append(time[-1] * np.geomspace(1, 1e3, 25)[1:], np.inf)
+        exact, found = solve(start.w1, start.w2, sigma, [0.0, *time, *later]), stacked(v1[looked, i], v2[looked, i])
+        beside = exact.qq[1 : 1 + len(time)]
+        error = np.linalg.norm(found - beside, axis=(1, 2)) / np.linalg.norm(beside, axis=(1, 2))
+        descent = 0.5 * ((v2[looked, i] @ v1[looked, i] - sigma) ** 2).sum((1, 2)) / exact.loss[0]
         same = {"lambda": lam, "phase": "saddle" if exact.saddle else phase(shape, lam, s).name, "saddle": exact.saddle}
-        columns = ([*time, np.inf], exact.loss, [*loss, np.nan], [*error, 0.0], distances(exact))
-        for t, l, stepped, e, far in zip(*columns, strict=True):
-            yield {**same, "time": t, "loss": l / exact.loss[0], "descent": stepped / exact.loss[0], "error": e, "distance": far}
+        unknown = [np.nan] * len(later)
+        columns = (exact.time, exact.loss / exact.loss[0], [1.0, *descent, *unknown], [0.0, *error, *unknown], distances(exact))
+        for t, loss, stepped, e, far in zip(*columns, strict=True):
+            yield {**same, "time": t, "loss": loss, "descent": stepped, "error": e, "distance": far}
 
 
 def _ends(table: Columns) -> list[tuple[float, str, float]]:
