@@ -17,6 +17,8 @@ from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Lin, Poly, Root, Term, Use, Variables
 from tensorprog.language.expr import Growth
 
+NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Problem:
@@ -24,6 +26,13 @@ class Problem:
 
     uses: tuple[Use, ...]
     sizes: tuple[int, ...]
+
+
+class _Deeper(Exception):
+    """A covariance that is asked too deep inside others: it is found first, and they are asked again."""
+
+    def __init__(self, pair: tuple[Root, Root]) -> None:
+        self.pair = pair
 
 
 class Expectations:
@@ -38,6 +47,7 @@ class Expectations:
         self._root_covariance = root_covariance
         self._known: dict[Hashable, S] = {}
         self._dependent: dict[tuple[int, int], bool] = {}
+        self._nested = 0
 
     # E of sums and products.
 
@@ -184,9 +194,32 @@ class Expectations:
                 turn = {**{k: len(a.axes) + k for k in range(len(b.axes))}, **{len(b.axes) + k: k for k in range(len(a.axes))}}
                 found = rename(mirrored, turn)
             else:
-                found = self._root_covariance(a, b)
+                found = self._inside(a, b) if self._nested else self._outermost(a, b)
             self._known[key] = found
         return found
+
+    def _outermost(self, a: Root, b: Root) -> S:
+        """A covariance asks for those of the layers before, down to the inputs: at most NESTED inside each other, whatever the depth."""
+        asked = [(a, b)]
+        while True:
+            try:
+                found = self._inside(*asked[-1])
+            except _Deeper as first:
+                asked.append(first.pair)
+                continue
+            r, q = asked.pop()
+            if not asked:
+                return found
+            self._known["roots", r.id, q.id] = found
+
+    def _inside(self, a: Root, b: Root) -> S:
+        if self._nested == NESTED:
+            raise _Deeper((a, b))
+        self._nested += 1
+        try:
+            return self._root_covariance(a, b)
+        finally:
+            self._nested -= 1
 
     def covariance(self, a: Use, b: Use) -> S:
         """Cov of two linear forms, at their indices."""

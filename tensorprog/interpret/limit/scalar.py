@@ -114,6 +114,7 @@ class Expectation:
     problem: Any
 
 
+LONG = 64  # parts of a product or a sum beyond which it is not written out in others: the graph grows with the depth of a program, not its square
 Op = Num | Leaf | Hot | Product | Total | Function | Normalized | Matched | Regression | Expectation
 
 
@@ -150,7 +151,7 @@ class Scalars:
             match part.node.op:
                 case Num(value):
                     coef *= value
-                case Product(c, inner) if len({i for s in inner for i in s.idx}) == len(part.node.sizes):
+                case Product(c, inner) if len(inner) <= LONG and len({i for s in inner for i in s.idx}) == len(part.node.sizes):
                     coef *= c
                     flat.extend(S(s.node, tuple(part.idx[i] for i in s.idx)) for s in inner)  # type: ignore[index]
                 case _:
@@ -209,7 +210,7 @@ class Scalars:
     def _flatten(self, coef: float, s: S) -> list[tuple[float, S]]:
         number, rest = self.split(s)
         op = rest.node.op
-        if isinstance(op, Total) and len(op.terms) <= 64:
+        if isinstance(op, Total) and len(op.terms) <= LONG:
             inner = [(coef * number * c, S(t.node, tuple(rest.idx[i] for i in t.idx))) for c, t in op.terms]  # type: ignore[index]
             if len({i for _, t in inner for i in t.idx}) == len(rest.idx):
                 return inner
