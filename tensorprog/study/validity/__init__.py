@@ -3,7 +3,18 @@
 from tensorprog.study.validity.bound import PAPER, SHARP, Validity, ntk_validity_bound
 from tensorprog.study.validity.certified import quadratic, reach, two_layer
 from tensorprog.study.validity.hard import HardInstance, hard_instance, hardness, scale_needed
-from tensorprog.study.validity.training import Comparison, Lipschitz, Task, centered, descent, estimated_lipschitz, flow, of_network, sufficient_scale
+from tensorprog.study.validity.training import (
+    Comparison,
+    Lipschitz,
+    Task,
+    centered,
+    descent,
+    estimated_lipschitz,
+    flow,
+    integrator,
+    of_network,
+    sufficient_scale,
+)
 
 __all__ = [
     "PAPER",
@@ -19,6 +30,7 @@ __all__ = [
     "flow",
     "hard_instance",
     "hardness",
+    "integrator",
     "ntk_validity_bound",
     "of_network",
     "quadratic",

@@ -22,7 +22,7 @@ from tensorprog.study.frame import Check, Found, Run, Setup, around, tidy
 from tensorprog.study.validity.bound import SHARP, ntk_validity_bound
 from tensorprog.study.validity.certified import quadratic, reach, two_layer
 from tensorprog.study.validity.hard import Floats, HardInstance, hard_instance, hardness, scale_needed
-from tensorprog.study.validity.training import Comparison, Lipschitz, Task, centered, descent, flow, of_network
+from tensorprog.study.validity.training import Comparison, Lipschitz, Task, centered, descent, flow, integrator, of_network
 
 SETS = ((1.0, 1.0, 1.0, 1.0), (0.5, 3.0, 2.0, 0.7), (20.0, 50.0, 0.3, 4.0))  # alpha, T, Lip(Dh), R0
 
@@ -195,7 +195,7 @@ def networks(run: Run, setup: Setup, widths: Sequence[int], seeds: int, slack: f
             run.tell((i + seed / seeds) / len(widths), f"width {n}, seed {seed}")
             params = finite.sample(net, jax.random.fold_in(jax.random.key(run.seed), 1000 * seed + n), n, _dims(net, x))
             task = centered(of_network(net, params, n, x, y))
-            c = flow(task, 1.0, at)
+            c = flow(task, 1.0, at, *integrator(net))
             lipschitz = _certified(c, x, params) if own else c.lipschitz
             rows += _row(c, lipschitz, {"width": n, "seed": seed})
     table = tidy(rows)
@@ -253,7 +253,7 @@ def scales(run: Run, setup: Setup, width: int, alphas: Sequence[float], slack: f
     steps = int(np.ceil(HORIZON / rate / 8)) * 8
     batches = jax.random.randint(jax.random.key(run.seed + 1), (steps, max(1, n // 2)), 0, n)
     ways: dict[str, Callable[[Task, float], Comparison]] = {
-        "gradient flow": lambda t, a: flow(t, a, np.linspace(0, HORIZON, 9)[1:]),
+        "gradient flow": lambda t, a: flow(t, a, np.linspace(0, HORIZON, 9)[1:], *integrator(net)),
         "SGD": lambda t, a: descent(t, a, rate, jnp.asarray(batches), steps // 8),
     }
     for i, alpha in enumerate(alphas):

@@ -18,6 +18,8 @@ def parts(setup: Setup) -> tuple[Part, ...]:
     quick = setup.quick
     widths, seeds, slack = ((64, 128, 256, 512), 4, 0.35) if quick else ((128, 256, 512, 1024, 2048, 4096), 8, 0.15)
     maps, width, subject = (100 if quick else 300), (256 if quick else 1024), setup.subject()
+    if setup.network is not None:  # which may be deep, and is told and not judged
+        widths, seeds, width = ((32, 64, 128), 2, 128) if quick else ((64, 128, 256, 512), 4, 512)
     on_networks = {"widths": widths, "seeds": seeds, "slack": slack}
     on_scales = {"width": width, "alphas": ALPHAS, "slack": 0.1}
     return (

@@ -23,10 +23,13 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.tensors import unit_rates
+from tensorprog.language.expr import Apply, walk
+from tensorprog.language.instr import Moment, Nonlin
 from tensorprog.language.program import Network
 from tensorprog.study.validity.bound import SHARP, Validity, ntk_validity_bound
 
 Floats = NDArray[np.float64]
+Integrator = Literal["DOP853", "RK45"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +170,18 @@ def of_network(network: Network, params: finite.Params, n: int, x: finite.Inputs
     return Task(h, np.asarray(flat), targets.ravel())
 
 
-@double
-def flow(task: Task, alpha: float, times: ArrayLike, tolerance: float = 1e-8) -> Comparison:
-    """Gradient flow by DOP853 beside the linearization, at increasing times (0 is added in front).
+def integrator(network: Network) -> tuple[float, Integrator]:
+    """Tolerance and method for gradient flow of a network: with kinks (ReLU) its velocity jumps, and high orders would take ever smaller steps."""
+    used = (e.fn for i in network.program.body if isinstance(i, Nonlin | Moment) for e in walk(i.psi) if isinstance(e, Apply))
+    return (1e-5, "RK45") if any(fn.kinks for fn in used) else (1e-8, "DOP853")
 
-    The velocity of a network with kinks (ReLU) jumps, and an integrator of high order then takes many small steps: give a tolerance of 1e-4.
+
+@double
+def flow(task: Task, alpha: float, times: ArrayLike, tolerance: float = 1e-8, method: Integrator = "DOP853") -> Comparison:
+    """Gradient flow beside the linearization, at increasing times (0 is added in front).
+
+    Args:
+        tolerance, method: of the integrator. Where the velocity jumps, take those of `integrator(network)`.
 
     Raises:
         InvalidProgram: alpha <= 0 or times that are not positive and increasing.
@@ -181,9 +191,10 @@ def flow(task: Task, alpha: float, times: ArrayLike, tolerance: float = 1e-8) ->
     def velocity(_: float, w: Floats) -> Floats:
         return np.asarray(task.velocity(w, alpha))
 
-    solution = solve_ivp(velocity, (0.0, at[-1]), task.w0, "DOP853", at, rtol=tolerance, atol=1e-2 * tolerance)
+    fine = tolerance / max(alpha, 1.0)  # w moves by 1 / alpha, and alpha h is what is compared
+    solution = solve_ivp(velocity, (0.0, at[-1]), task.w0, method, at, rtol=fine, atol=1e-2 * fine)
     if not solution.success:
-        raise InvalidProgram(f"[ode] DOP853 gave up: {solution.message} Take a shorter time, or a larger alpha.")
+        raise InvalidProgram(f"[ode] {method} gave up: {solution.message} Take a shorter time, or a larger alpha.")
     kernel = _kernel(task)
     values, vectors = np.linalg.eigh(kernel)
     linear = np.exp(-at[:, None] * np.maximum(values, 0.0)) * (vectors.T @ task.r0(alpha)) @ vectors.T

@@ -8,10 +8,11 @@ import pytest
 import tensorprog as tp
 from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.empirical import empirical_kernels
+from tensorprog.study.networks import perceptron
 from tensorprog.study.validity.bound import SHARP, ntk_validity_bound
 from tensorprog.study.validity.certified import quadratic, two_layer
 from tensorprog.study.validity.hard import hard_instance, hardness, scale_needed
-from tensorprog.study.validity.training import Lipschitz, Task, centered, descent, estimated_lipschitz, flow, of_network, sufficient_scale
+from tensorprog.study.validity.training import Lipschitz, Task, centered, descent, estimated_lipschitz, flow, integrator, of_network, sufficient_scale
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((5, 4))
@@ -119,6 +120,11 @@ def test_sgd_of_all_points_in_small_steps_is_the_flow(task: Task) -> None:
     c, exact = descent(task, 1.0, 0.0025, batches, 400), flow(task, 1.0, [1.0])
     np.testing.assert_allclose(c.residual[-1], exact.residual[-1], atol=0.01)  # first order in the step
     np.testing.assert_allclose(c.linear[-1], exact.linear[-1], atol=0.01)
+
+
+def test_kinks_are_integrated_by_a_low_order() -> None:
+    assert integrator(mlp())[1] == "DOP853"
+    assert integrator(perceptron(nonlinearity="relu"))[1] == "RK45"
 
 
 def test_certified_constants_are_above_estimated_ones(task: Task, params: dict[str, jax.Array]) -> None:
