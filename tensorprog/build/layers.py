@@ -34,7 +34,9 @@ def rmsnorm(x: Value, eps: float = 0.0) -> Value:
 def batchnorm(h: Value, *axes: str, eps: float = 0.0) -> Value:
     """(h - mean) / sqrt(var + eps) over named axes, coordinate by coordinate: a Nonlin from R^B to R^B (TP II, App. E.4).
 
-    Without eps it is a function only almost everywhere: with at least two members that are not all equal.
+    Without eps it is a function only almost everywhere: with at least two members that are not all equal. Its derivative is of the size of 1 / std,
+    so that the limiting NTK exists only where the members, centred, span three dimensions (four members in general position), and is approached at
+    the rate n^(-1/2) only where they span more than four.
     """
     centred = h - h.mean(*axes)
     return centred * ((centred**2).mean(*axes) + eps) ** -0.5

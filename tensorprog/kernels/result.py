@@ -45,6 +45,7 @@ def refuse_infinite(k: Kernels) -> None:
             what = f"the {name}" if name in ("nngp", "ntk") else f"the contribution of {name} to the ntk"
             raise OutsideTheory(
                 f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. A step differentiated at equal or opposite inputs "
-                "(sign, step) has no finite NTK, and exponential functions can outgrow their Gaussian: freeze the tensors behind it "
-                "(train=False), or ask for flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does."
+                "(sign, step) has no finite NTK, nor has batch normalization without eps of points that, centred, span fewer than three dimensions, "
+                "and exponential functions can outgrow their Gaussian: give eps > 0, freeze the tensors behind it (train=False), or ask for "
+                "flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does."
             )

@@ -91,30 +91,36 @@ def test_finite_kernels_converge_at_the_rate(case: tuple[str, dict[str, Any]]) -
         assert slope.low - 1 / 6 < -0.5 < slope.high + 1 / 6, f"{kind}: {slope}"
 
 
-SYMMETRIC: list[tuple[str, dict[str, Any], str]] = [
-    ("deep_sets", {"element": 4}, "permutation"),
-    ("transformer", {"token": 4, "norm": "none"}, "permutation"),
+INVARIANT: list[tuple[str, dict[str, Any], str]] = [
+    ("deep_sets", {"element": 4, "encoder": 1}, "permutation"),
+    ("transformer", {"token": 4, "norm": "none", "ratio": 1.0}, "permutation"),
     ("cnn1d", {"pixel": 4, "depth": 1, "padding": "circular"}, "rotation"),
-    ("gnn", {"node": 4, "edges": ((0, 1), (1, 2), (2, 3), (3, 0))}, "rotation"),
+    ("gnn", {"node": 4, "depth": 1, "edges": ((0, 1), (1, 2), (2, 3), (3, 0))}, "rotation"),
 ]
 
 
 @cache
-def symmetric_kernel(case: int) -> Compiled:
+def invariant_kernel(case: int) -> Compiled:
     """Compiled once for all examples."""
-    name, options, _ = SYMMETRIC[case]
+    name, options, _ = INVARIANT[case]
     return exact(ZOO[name](**options))
 
 
-@pytest.mark.parametrize("case", range(len(SYMMETRIC)), ids=[f"{name}-{group}" for name, _, group in SYMMETRIC])
+@pytest.mark.parametrize("case", range(len(INVARIANT)), ids=[f"{name}-{group}" for name, _, group in INVARIANT])
 @given(order=st.permutations(range(4)), shift=st.integers(1, 3), seed=st.integers(0, 2**16))
 @settings(max_examples=8)
 def test_symmetries_of_an_architecture_are_symmetries_of_its_kernel(case: int, order: list[int], shift: int, seed: int) -> None:
-    """Permutations of a set and of unmarked tokens, rotations of a circular image and of a cycle: K(g x, y) = K(x, y)."""
-    x, y = np.random.default_rng(seed).standard_normal((2, 1, 4, DIMENSION))
-    moved = x[:, order] if SYMMETRIC[case][2] == "permutation" else np.roll(x, shift, axis=1)
-    here, there = np.asarray(symmetric_kernel(case)(np.concatenate([x, moved]), y).ntk)
+    """Permutations of a set and of unmarked tokens, rotations of a circular image and of a cycle: K(g x, y) = K(x, y).
+
+    And of them all, since embeddings are Gaussian: K(x Q, y Q) = K(x, y) for every orthogonal Q on the features.
+    """
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((2, 1, 4, DIMENSION))
+    q = np.linalg.qr(rng.standard_normal((DIMENSION, DIMENSION)))[0]
+    moved = x[:, order] if INVARIANT[case][2] == "permutation" else np.roll(x, shift, axis=1)
+    (here, _), (there, _), (_, turned) = np.asarray(invariant_kernel(case)(np.concatenate([x, moved, x @ q]), np.concatenate([y, y @ q])).ntk)
     np.testing.assert_allclose(there, here, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(turned, here, rtol=1e-11, atol=1e-13)
 
 
 def test_graphs_of_different_size_have_a_kernel() -> None:

@@ -6,12 +6,13 @@ costs no copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
 from functools import reduce
 from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from tensorprog.interpret.limit.scalar import Index
 
@@ -31,7 +32,7 @@ class Named(NamedTuple):
 def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
     """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions)."""
     if all(i in out for _, names in operands for i in names):
-        return reduce(jnp.multiply, (place(a, names, out) for a, names in operands))
+        return product(place(a, names, out) for a, names in operands)
     parts = [_named(a, names) for a, names in operands]
     keep = {*out, *LEADING}
     while len(parts) > 1:
@@ -43,6 +44,29 @@ def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, 
     order = [n for n in (*LEADING, *out) if n in sizes]
     moved = total.array.transpose([total.names.index(n) for n in order])
     return moved.reshape([sizes.get(n, 1) for n in (*LEADING, *out)])
+
+
+def total(arrays: Iterable[Array]) -> Array:
+    """The sum of arrays that broadcast."""
+    return reduce(jnp.add, _alike(lax.add, arrays))
+
+
+def product(arrays: Iterable[Array]) -> Array:
+    """The product of arrays that broadcast, entry by entry."""
+    return reduce(jnp.multiply, _alike(lax.mul, arrays))
+
+
+def _alike(operation: Callable[[Array, Array], Array], arrays: Iterable[Array]) -> list[Array]:
+    """Arrays of one shape and type made one: without the rules of broadcasting, an operation is traced several times faster."""
+    found: dict[Hashable, Array] = {}
+    for a in arrays:
+        key = (a.shape, a.dtype, a.weak_type)
+        found[key] = operation(found[key], a) if key in found else a
+    return list(found.values())
+
+
+def scaled(factor: float, a: Array) -> Array:
+    return a if factor == 1.0 else factor * a
 
 
 def place(a: Array, names: tuple[Index, ...], out: tuple[Index, ...]) -> Array:
@@ -93,6 +117,6 @@ def _pair(x: Named, y: Named, needed: set[Index]) -> Named:
         order = [n for g in groups for n in g]
         return p.array.transpose([p.names.index(n) for n in order]).reshape([prod(sizes[n] for n in g) for g in groups])
 
-    product = matrix(x, batch, left, inner) @ matrix(y, batch, inner, right)
+    found = matrix(x, batch, left, inner) @ matrix(y, batch, inner, right)
     names = (*batch, *left, *right)
-    return Named(product.reshape([sizes[n] for n in names]), names)
+    return Named(found.reshape([sizes[n] for n in names]), names)

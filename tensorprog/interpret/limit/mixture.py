@@ -5,6 +5,10 @@
 and e^{-s Q} goes into the law of z: its covariance becomes (I + 2 s M)^{-1}, and the weight is det(I + 2 s M)^{-1/2} e^{-s eps}, a product over the
 eigenvalues of M. One sum of squares (one batch) is one integral, two (two batches) are two; what is left inside has a closed form.
 The integral over log s is a trapezoidal sum, which converges exponentially; its error is measured by a coarser one.
+
+Without eps the expectation exists only if enough independent squares keep Q from 0: r squares and factors that vanish with Q to the order d need
+r + d > 2 a. The NTK of a normalized batch has a = 1, d = 0: its points, centred, must span three dimensions (four points in general position). In two
+dimensions it grows as log(1 / eps), and with width as log n; in one as eps^(-1/2), while finite networks see no gradient at all.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from tensorprog.interpret.limit.problem import instances, moved
 from tensorprog.interpret.limit.scalar import Index, Scalars
 from tensorprog.interpret.limit.squares import CUT, Law, Quadratic
 from tensorprog.interpret.limit.variable import Atom, Lin, Poly, Use
+from tensorprog.language.nonlin import parity
 
 POINTS = 1 << 20  # numbers held at a time
 
@@ -64,7 +69,8 @@ def _quadratic(scalars: Scalars, p: Poly, idx: tuple[Index, ...], a: float) -> Q
 def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, strategy: Strategy) -> Estimate:
     """The expectation of the powers of the sums and of factors of coordinates 0, 1 .., over (N1, N2, positions)."""
     mains = len(whole.loads)
-    grids = [_nodes(q, strategy, decay) for q, decay in zip(sums, _decays(sums, whole, factors), strict=True)]
+    falls = _falls(sums, whole, factors)
+    grids = [_nodes(q, strategy, decay) for q, decay in zip(sums, _decays(sums, factors, falls), strict=True)]
     first, rest = (sums[0], grids[0]), list(zip(sums[1:], grids[1:], strict=True))
     size = prod(jnp.broadcast_shapes(*(a.shape for a in (*whole.rest.values(), *(l[..., 0] for l in whole.loads)))))
     chunk = max(1, min(len(grids[0][0]), POINTS // max(size, 1)))
@@ -106,7 +112,9 @@ def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, s
 
         return jax.lax.map(at, taus).sum(0) * step
 
-    return Estimate(along_second(rest[0][0], *rest[0][1]) if rest else along_first(whole), "quadrature")
+    value = along_second(rest[0][0], *rest[0][1]) if rest else along_first(whole)
+    bare = jnp.stack([fall for q, fall in zip(sums, falls, strict=True) if q.offset == 0.0] or [jnp.asarray(1.0)])
+    return Estimate(jnp.where(bare.min() > 0, value, jnp.inf), "quadrature")
 
 
 def _damped(product: Array, shrunk: Array) -> Array:
@@ -122,31 +130,39 @@ def _log_weight(q: Quadratic, scale: Array, tau: Array) -> Array:
     return q.power * at - q.offset * jnp.exp(at) - lgamma(q.power)
 
 
-def _decays(sums: list[Quadratic], law: Law, factors: Sequence[AnyFactor]) -> list[tuple[float, Array]]:
-    """How fast the integrand falls towards large scales, e^{-decay tau}: as a guess before the data are known, and for the data at hand.
+def _falls(sums: list[Quadratic], law: Law, factors: Sequence[AnyFactor]) -> list[Array]:
+    """How fast the integrand falls towards large scales of each sum, e^{-fall tau}, for the data at hand; no faster than along all scales together.
 
-    1/2 for every square, and for every power of the coordinates that are functions of the squares: for one sum, and for both together (which
-    matters where they are one and the same).
+    1/2 for every square and for every power of the coordinates that are functions of the squares, less the power of the sum.
     """
-    degrees = [(f.coord, _degree(f)) for f in factors if not isinstance(f, Composite)]
-    whole = sum(d for _, d in degrees)
 
     def fall(rank: Array, carried: list[Array], power: float) -> Array:
-        return (rank + sum((jnp.where(carried[m], d, 0.0) for m, d in degrees), jnp.asarray(0.0))) / 2 - power
+        degrees = [jnp.where(carried[f.coord], _degree(f), 0.0) for f in factors if not isinstance(f, Composite)]
+        return (rank + sum(degrees, jnp.asarray(0.0))) / 2 - power
 
+    every = [jnp.all(law.rest[m, m] == 0) for m in range(len(law.loads))]
+    together = fall(law.rank, every, sum(q.power for q in sums))
+    alone = [fall(rank, carried, q.power) for q, rank, carried in zip(sums, law.ranks, law.carried, strict=True)]
+    return [jnp.minimum(one, together) for one in alone]
+
+
+def _decays(sums: list[Quadratic], factors: Sequence[AnyFactor], falls: list[Array]) -> list[tuple[float, Array]]:
+    """The fall as a guess before the data are known, and for the data at hand, kept away from 0."""
+    whole = sum(_degree(f) for f in factors if not isinstance(f, Composite))
     power = sum(q.power for q in sums)
-    together = fall(law.rank, [jnp.all(law.rest[m, m] == 0) for m in range(len(law.loads))], power)
     out: list[tuple[float, Array]] = []
-    for q, rank, carried in zip(sums, law.ranks, law.carried, strict=True):
+    for q, fall in zip(sums, falls, strict=True):
         squares = len(q.forms) - 1
         usual = max(0.5, min((squares + whole / len(sums)) / 2 - q.power, (squares + whole) / 2 - power))
-        out.append((usual, jnp.clip(jnp.minimum(fall(rank, carried, q.power), together), 0.25, 4 * usual)))
+        out.append((usual, jnp.clip(fall, 0.25, 4 * usual)))
     return out
 
 
 def _degree(f: Factor | Power) -> float:
     """The power with which a factor grows or vanishes with its coordinate."""
-    return float(f.degree) if isinstance(f, Power) else max(0.0, f.fn.constants[0]) if f.fn.name == "ramp" else 0.0
+    if isinstance(f, Power):
+        return float(f.degree)
+    return max(0.0, f.fn.constants[0]) if f.fn.name == "ramp" else float(parity(f.fn) == -1 and f.shift == 0)
 
 
 def _nodes(q: Quadratic, strategy: Strategy, decay: tuple[float, Array]) -> tuple[Array, Array]:

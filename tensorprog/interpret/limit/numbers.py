@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
-from functools import reduce
 from math import prod
-from operator import add
 from types import MappingProxyType
 from typing import assert_never
 
@@ -18,7 +16,7 @@ from tensorprog.gaussian import problem as gaussian
 from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.limit.contraction import contract
+from tensorprog.interpret.limit.contraction import contract, product, scaled, total
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.mixture import integrate, quadratics
 from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
@@ -117,9 +115,9 @@ class Numbers:
             case Hot(index):
                 return (jnp.array(index)[:, None] == jnp.arange(node.sizes[1])[None]).astype(float)[None, None]
             case Product(coef, parts):
-                return coef * self._product(parts, ranks)
+                return scaled(coef, self._product(parts, ranks))
             case Total(terms):
-                return reduce(add, (c * self.read(s, ranks) for c, s in terms))
+                return total(scaled(c, self.read(s, ranks)) for c, s in terms)
             case Function(fn, parts):
                 args = [self.read(p, ranks) for p in parts]
                 return args[0] ** fn if isinstance(fn, float) else function(fn)(*args)
@@ -172,10 +170,10 @@ class Numbers:
         """A product with the expectation of a delta: infinite where its form has no variance, and 0 there where another factor is 0."""
         every = (*out, *dict.fromkeys(i for p in parts for i in p.idx if i not in out))
         steady = [self.read(p, every) for p in parts if not has_delta(p.node)]
-        rest = reduce(jnp.multiply, steady, jnp.ones((1,) * (2 + len(every))))
-        infinite = reduce(jnp.multiply, (self.read(p, every) for p in parts if has_delta(p.node)))
-        product = jnp.where(rest == 0, 0.0, rest * jnp.where(rest == 0, 0.0, infinite))
-        return product.sum(tuple(range(2 + len(out), product.ndim)))
+        rest = product([jnp.ones((1,) * (2 + len(every))), *steady])
+        infinite = product(self.read(p, every) for p in parts if has_delta(p.node))
+        whole = jnp.where(rest == 0, 0.0, rest * jnp.where(rest == 0, 0.0, infinite))
+        return whole.sum(tuple(range(2 + len(out), whole.ndim)))
 
     def _regression(self, op: Regression, sizes: tuple[int, ...]) -> Array:
         """C^+ b, eigenvalues below 1e-10 of the largest taken as 0 (duplicated products make C singular)."""
