@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.law import ROUNDING, ratio
 from tensorprog.gaussian.law import root as sqrt
 from tensorprog.gaussian.problem import Scalars
@@ -61,7 +62,7 @@ def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
 
 def _eigen(c: Array) -> tuple[Array, Array, Array]:
     """Eigenvalues, their clipped square roots, eigenvectors."""
-    eigenvalues, vectors = jnp.linalg.eigh(0.5 * (c + c.swapaxes(-1, -2)))
+    eigenvalues, vectors = eigh(0.5 * (c + c.swapaxes(-1, -2)))
     cut = c.shape[-1] * 4 * jnp.finfo(c.dtype).eps * jnp.abs(eigenvalues).max(-1, keepdims=True)
     kept = eigenvalues > cut
     return eigenvalues, jnp.where(kept, jnp.sqrt(jnp.where(kept, eigenvalues, 1.0)), 0.0), vectors

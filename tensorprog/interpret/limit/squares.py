@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
+from tensorprog.gaussian.jacobi import eigh
 from tensorprog.interpret.limit.variable import Use
 
 CUT = 1e-12  # eigenvalues and residual variances below this part of the whole are 0
@@ -52,7 +53,7 @@ def law(sums: list[Quadratic], gram: Array, onto: list[Array], cov: Callable[[in
         cov: of two coordinates.
     """
     mains = len(onto)
-    values, vectors = jnp.linalg.eigh(gram)
+    values, vectors = eigh(gram)
     alive = values > CUT * values[..., -1:]
     root = vectors * jnp.sqrt(jnp.where(alive, values, 0.0))[..., None, :]  # gram = root root^T
     inverse = vectors * jnp.where(alive, jnp.where(alive, values, 1.0) ** -0.5, 0.0)[..., None, :]
@@ -81,7 +82,7 @@ def _residual(cov: Callable[[int, int], Array], loads: list[Array], i: int, j: i
 
 def _span(squares: Array, loads: list[Array]) -> tuple[Array, list[Array]]:
     """The rank of a sum of squares, the least over the data, and which coordinates it carries whole."""
-    values, vectors = jnp.linalg.eigh(squares)
+    values, vectors = eigh(squares)
     dead = vectors * jnp.where(values > CUT, 0.0, 1.0)[..., None, :]
     beyond = [((l[..., None, :] @ dead) ** 2).sum((-1, -2)) for l in loads]
     return (values > CUT).sum(-1).min(), [jnp.all(b <= 1e-10 * (l**2).sum(-1)) for b, l in zip(beyond, loads, strict=True)]
