@@ -106,7 +106,7 @@ def ensemble(w: Workload, x: np.ndarray) -> Compute:
     y = targets(w)[:n]
 
     def compute() -> dict[str, np.ndarray]:
-        out = jax.block_until_ready(tp.ensemble_flow(ntk, nngp, y, times))
+        out = jax.block_until_ready(tp.ensemble_flow(ntk, nngp, y, times, train=False))  # as the peer: at test points alone
         return {"mean": out.test_mean, "covariance": out.test_cov}
 
     return compute

@@ -82,19 +82,17 @@ def attention(w: Workload, x: np.ndarray) -> Compute:
     return kernel([*body, stax.GlobalAvgPool(), readout()], x)
 
 
-def empirical(apply, params, x: np.ndarray) -> Compute:
-    """The fastest of the peer's implementations, found on the first call."""
+def empirical(w: Workload, apply, params, x: np.ndarray) -> Compute:
+    """The fastest of the peer's implementations, found on the first call; `generic` leaves out structured derivatives."""
     points = jnp.asarray(x)
 
     def run(ntk) -> None:
         ntk(points, None, params).block_until_ready()
 
     best, shortest = None, np.inf
-    for implementation in (
-        nt.NtkImplementation.JACOBIAN_CONTRACTION,
-        nt.NtkImplementation.NTK_VECTOR_PRODUCTS,
-        nt.NtkImplementation.STRUCTURED_DERIVATIVES,
-    ):
+    every = nt.NtkImplementation
+    structured = () if w.options.get("generic") else (every.STRUCTURED_DERIVATIVES,)
+    for implementation in (every.JACOBIAN_CONTRACTION, every.NTK_VECTOR_PRODUCTS, *structured):
         ntk = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(), vmap_axes=0, implementation=implementation))
         run(ntk)
         start = time.perf_counter()
@@ -109,7 +107,7 @@ def empirical_mlp(w: Workload, x: np.ndarray) -> Compute:
     o = w.options
     layers = [layer for _ in range(o["depth"]) for layer in (stax.Dense(o["width"], W_std=ROOT2), stax.Relu())]
     init, apply, _ = stax.serial(*layers, stax.Dense(o["outputs"], W_std=1.0))
-    return empirical(apply, init(jax.random.PRNGKey(0), x.shape)[1], x)
+    return empirical(w, apply, init(jax.random.PRNGKey(0), x.shape)[1], x)
 
 
 def empirical_rnn(w: Workload, x: np.ndarray) -> Compute:
@@ -126,7 +124,7 @@ def empirical_rnn(w: Workload, x: np.ndarray) -> Compute:
 
         return jax.vmap(one)(xs)
 
-    return empirical(apply, params, x)
+    return empirical(w, apply, params, x)
 
 
 def empirical_transformer(w: Workload, x: np.ndarray) -> Compute:
@@ -153,7 +151,7 @@ def empirical_transformer(w: Workload, x: np.ndarray) -> Compute:
 
         return jax.vmap(one)(xs)
 
-    return empirical(apply, params, x)
+    return empirical(w, apply, params, x)
 
 
 def relu_kernels(x: np.ndarray):

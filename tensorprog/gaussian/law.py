@@ -69,6 +69,13 @@ def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
     return rho, jnp.where(rest > ROUNDING * jnp.finfo(rest.dtype).eps, rest, 0.0)
 
 
+@jax.jit
+def angle(s: Array, rho: Array) -> Array:
+    """The angle in [0, pi] of the point (rho, s) of the upper half circle: 2 atan(s / (1 + |rho|)) or what is left to pi, faster than atan2."""
+    half = 2 * jnp.arctan(s / (1 + jnp.abs(rho)))
+    return jnp.where(rho < 0, pi - half, half)
+
+
 def tilt(u: Law, rate: Mapping[int, float]) -> tuple[Array, Law]:
     """E e^{r.u} F(u) = e^{r.m + r.Cr/2} E F(u + C r)."""
     shift = cache(lambda j: sum(r * u.cov(i, j) for i, r in rate.items()))

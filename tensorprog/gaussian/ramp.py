@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import ndtr
 
-from tensorprog.gaussian.law import correlation, is_zero, ratio, root
+from tensorprog.gaussian.law import angle, correlation, is_zero, ratio, root
 from tensorprog.gaussian.problem import Scalars
 
 DENSITY = 1 / sqrt(2 * pi)  # of a standard normal at 0
@@ -51,7 +51,7 @@ def single(k: int, m: Scalars, a: Scalars) -> Array:
 def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
     """E r_j(u) r_k(v), zero means, variances a, b, covariance c; j, k >= -1.
 
-    For unit variances, with s = sqrt(1 - rho^2) and the angle theta = atan2(s, rho), Stein's lemma on u r_{j-1}(u) r_k(v) gives
+    For unit variances, with s = sqrt(1 - rho^2) and the angle theta of (rho, s), Stein's lemma on u r_{j-1}(u) r_k(v) gives
     R_{jk} = (j-1) R_{j-2,k} + rho k R_{j-1,k-1}  (a factor 0 is read as 1: there the derivative is a delta),
     from R_{00} = (pi - theta) / (2 pi),  R_{k,-1} = phi(0) s^k E r_k(z),  R_{-1,-1} = 1 / (2 pi s).
     Exact at equal and opposite inputs. A delta that meets a delta there is infinite; one that meets a step is not a number.
@@ -66,7 +66,7 @@ def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
         if k == -1:
             return 1 / (2 * pi * s) if j == -1 else DENSITY * half_moment(j) * s**j
         if j == 0:
-            return (pi - jnp.arctan2(s, rho)) / (2 * pi)
+            return (pi - angle(s, rho)) / (2 * pi)
         return max(j - 1, 1) * unit(j - 2, k) + rho * (max(k, 1) * unit(j - 1, k - 1))
 
     value = half_power(a, j) * half_power(b, k) * unit(j, k)
@@ -77,6 +77,6 @@ def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
 def orthant(variances: tuple[Scalars, Scalars, Scalars], covariances: tuple[Scalars, Scalars, Scalars]) -> Array:
     """P(u, v, w > 0) for zero means = (2 pi - sum of the three angles) / (4 pi); covariances of (u, v), (u, w), (v, w)."""
     a, b, d = variances
-    angles = [jnp.arctan2(root(rest), rho) for rho, rest in map(correlation, (a, a, b), (b, d, d), covariances)]
+    angles = [angle(root(rest), rho) for rho, rest in map(correlation, (a, a, b), (b, d, d), covariances)]
     inside = (2 * pi - angles[0] - angles[1] - angles[2]) / (4 * pi)
     return inside * half_power(a, 0) * half_power(b, 0) * half_power(d, 0)

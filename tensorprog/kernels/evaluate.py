@@ -14,8 +14,11 @@ from jax import Array, lax
 CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vectors
 
 
+Numbers = Array | np.ndarray
+
+
 class Side(NamedTuple):
-    """Points as a table reads them: unit vectors (N, d) in float64, and phi (N, r), best in the precision of the result: it is read for every pair."""
+    """Points as a table reads them: unit vectors (N, d) in float64, and phi (N, r), best in the precision of the result."""
 
     unit: Array
     phi: Array
@@ -33,33 +36,36 @@ class Series(NamedTuple):
 def block(left: Side, right: Side, table: Series, dtype: str) -> tuple[Array, Array]:
     """K (outputs, N1, N2) of two blocks of points, and whether a pair lies before the start of the series."""
     rows = jnp.einsum("na,oabk->onkb", left.phi, table.core).astype(dtype)
-    kernels, before = by_angles(left.unit, right.unit, rows, right.phi.T.astype(dtype), table.b, table.start)
+    kernels, before = by_angles(left.unit, right.unit, rows, right.phi.T.astype(dtype), table.b.astype(dtype), table.start.astype(dtype))
     return jnp.stack(kernels), before
 
 
 @jax.jit
-def by_angles(left: Array, right: Array, rows: Array, columns: Array, b: Array, start: Array) -> tuple[tuple[Array, ...], Array]:
+def by_angles(
+    left: Numbers, right: Numbers, rows: Numbers, columns: Numbers, b: Array | float, start: Array | float
+) -> tuple[tuple[Array, ...], Array]:
     """The same of unit vectors, with the functions of the norms as `series` reads them, in their precision."""
-    dtype = rows.dtype
-    u, b, whole = angles(left, right, dtype.name) - start.astype(dtype), b.astype(dtype), (pi - start).astype(dtype)
+    u, whole = angles(jnp.asarray(left), jnp.asarray(right), rows.dtype.name) - start, pi - start
     t = 2 * u * (1 + whole * b) / (whole * (1 + b * u)) - 1
-    return tuple(series(r, columns, t) for r in rows), (u < 0).any()
+    return tuple(series(r, jnp.asarray(columns), t) for r in jnp.asarray(rows)), (u < 0).any()
 
 
-@partial(jax.jit, static_argnames="diagonal")
-def cosines(left: Array, right: Array, *, diagonal: bool) -> tuple[Array, Array]:
-    """(cos theta, its largest size) of unit vectors; on the diagonal of a block of points with themselves it is left at 0."""
-    cos = left @ right.T
+@partial(jax.jit, static_argnames="diagonal", donate_argnames="room", keep_unused=True)
+def cosines(left: Numbers, right: Numbers, room: Array, *, diagonal: bool) -> tuple[Array, Array]:
+    """(cos theta, its largest size) of unit vectors; on the diagonal of a block of points with themselves it is left at 0.
+
+    `room` is an array of the shape of the result whose memory is used for it: new memory for every block would take as long as the block.
+    """
+    cos = jnp.asarray(left) @ jnp.asarray(right).T
     if diagonal:
         cos = jnp.where(jnp.eye(len(left), dtype=bool), 0.0, cos)
     return cos, jnp.abs(cos).max()
 
 
-@jax.jit
-def by_cosines(cos: Array, rows: Array, columns: Array, radius: Array) -> tuple[Array, ...]:
-    """K of every output at pairs with |cos theta| <= radius, by the series of a `Middle`."""
-    t = cos / radius.astype(cos.dtype)
-    return tuple(series(r, columns, t) for r in rows)
+@partial(jax.jit, donate_argnames="room", keep_unused=True)
+def by_cosines(cos: Array, rows: Numbers, columns: Numbers, radius: Array | float, room: tuple[Array, ...]) -> tuple[Array, ...]:
+    """K of every output at pairs with |cos theta| <= radius, by the series of a `Middle`; `room` as before, for every output."""
+    return tuple(series(r, jnp.asarray(columns), cos / radius) for r in jnp.asarray(rows))
 
 
 def angles(u: Array, v: Array, dtype: str) -> Array:

@@ -8,13 +8,16 @@ for x1 and once for x2.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from math import isqrt, prod
+from operator import and_
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -25,11 +28,13 @@ from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Node, S, rename
-from tensorprog.interpret.limit.theorem import Run, measured, methods_of
+from tensorprog.interpret.limit.scalar import Expectation, Hot, Node, S, rename
+from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.interpret.limit.variable import Composite
-from tensorprog.kernels.precision import double
+from tensorprog.kernels.assembly import Points, assembled, count, mirrored
+from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite
+from tensorprog.kernels.uncompiled import traced_once
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
@@ -37,6 +42,8 @@ from tensorprog.transform.backprop import Backprop, backprop
 from tensorprog.transform.flatten import without_deltas
 
 Arrays = Mapping[str, Array]
+DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
+CACHED, HELD = 1 << 18, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
 
 
 @dataclass(frozen=True)
@@ -148,30 +155,34 @@ class Compiled:
 
     network: Network
     symbolic: Symbolic
-    tile: Callable[[Arrays, Arrays, Array, Mapping[str, Array | float]], Kernels]
+    tile: Callable[[Arrays | Points, Arrays | Points, Array | np.ndarray, Mapping[str, Array | float]], Kernels]
     block: int | None = None
+    parts: bool = True
 
     @double
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None, variances: Mapping[str, Array | float] | None = None) -> Kernels:
-        program = self.network.program
+        program, given = self.network.program, dict(variances or {})
         left = data_of(program, x1, "x1")
         right = left if x2 is None else data_of(program, x2, "x2")
         same_features(left, right)
-        n1, n2 = _points(left), _points(right)
-        size = self.block or _fitting(self.symbolic, max(n1, n2))
-        starts1, starts2 = range(0, max(n1, 1), size), range(0, max(n2, 1), size)
-        tiles: dict[tuple[int, int], Kernels] = {}
-        for i in starts1:
-            for j in starts2:
-                if x2 is None and j < i:
-                    tiles[i, j] = _mirrored(tiles[j, i])
-                else:
-                    a, b = _slice(left, i, size), _slice(right, j, size)
-                    tile = self.tile(a, b, same_points(a, b), dict(variances or {}))
-                    tiles[i, j] = _symmetric(tile) if x2 is None and i == j else tile
-        found = _joined([_joined([tiles[i, j] for j in starts2], 1) for i in starts1], 0)
+        if traced((left, right, given)):
+            whole = self.tile(left, right, same_points(left, right), given)
+            return _symmetric(whole) if x2 is None else whole
+        found = self._by_blocks(_numpy(left), None if x2 is None else _numpy(right), given)
         refuse_infinite(found)
         return found
+
+    def _by_blocks(self, left: Points, right: Points | None, variances: Mapping[str, Array | float]) -> Kernels:
+        """By small blocks where all expectations have closed forms; else by large ones, in which what reads one point only is shared."""
+
+        def block(a: Points, b: Points) -> Kernels:
+            return self.tile(a, b, same_points(a, b), variances)
+
+        most = max(1, count(left), count(right or left))
+        small = self.block or min(most, _side(self.symbolic, CACHED))
+        outline = jax.eval_shape(block, *({name: a[:small] for name, a in side.items()} for side in (left, right or left)))
+        exact = {*outline.method.split(" and ")} <= EXACT
+        return assembled(block, left, right, small if exact else self.block or min(most, _side(self.symbolic, HELD)), parts=self.parts)
 
 
 def compiled(
@@ -182,13 +193,20 @@ def compiled(
     flat_steps: bool = False,
     block: int | None = None,
     ntk: bool = True,
+    parts: bool = True,
 ) -> Compiled:
     """The exact kernels of a network, read once; see `kernels.limit.kernels` for the arguments. Without `ntk` that of the result is 0."""
     check_network(network)
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
-    return Compiled(network, found, jax.jit(partial(_tile, found, strategy)), block)
+    return Compiled(network, found, runnable(found, partial(_tile, found, strategy)), block, parts)
+
+
+def runnable(found: Symbolic, f: Callable[..., Any]) -> Callable[..., Any]:
+    """f compiled; by NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second."""
+    deep = sum(1 for _ in nodes(found)) > DEEP and not any(node.sizes for node in nodes(found))
+    return traced_once(f) if deep else jax.jit(f)
 
 
 def check_network(network: Network) -> None:
@@ -205,23 +223,28 @@ def dimension(found: Symbolic) -> int:
 
     Closed forms and Wick's rule take any number of forms; composites are left to quadrature up to three, and beyond that to sampling.
     """
-    seen: set[Node] = set()
-    stack = [found.nngp.node, *(s.node for s in found.contributions.values())]
     most = 0
-    numbers = Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy())
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
+    for node in nodes(found):
         if isinstance(node.op, Expectation):
             uses = node.op.problem.uses
             if any(isinstance(u.factor, Composite) for u in uses) and quadratics(found.master.scalars, uses) is None:
                 most = max(most, len({f for u in uses for f in forms_of(u, {})}))
                 if most > 3:
                     return most
-        stack.extend(numbers.children(node))
     return most
+
+
+def nodes(found: Symbolic) -> Iterator[Node]:
+    """What the kernels are computed from, each once."""
+    numbers = Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy())
+    seen: set[Node] = set()
+    stack = [found.nngp.node, *(s.node for s in found.contributions.values())]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            stack.extend(numbers.children(node))
 
 
 def same_features(left: Arrays, right: Arrays) -> None:
@@ -230,45 +253,28 @@ def same_features(left: Arrays, right: Arrays) -> None:
             raise InvalidProgram(f"[input] {name} has {a.shape[-1]} features in x1 and {right[name].shape[-1]} in x2. Give both the same features.")
 
 
-def _points(data: Arrays) -> int:
-    return next(iter(data.values())).shape[0]
-
-
-def _slice(data: Arrays, start: int, size: int) -> Arrays:
-    return {name: a[start : start + size] for name, a in data.items()}
-
-
-def _mirrored(k: Kernels) -> Kernels:
-    """K(x2, x1) from K(x1, x2): points and output positions change sides."""
-    half = (k.nngp.ndim - 2) // 2
-    order = (1, 0, *range(2 + half, 2 + 2 * half), *range(2, 2 + half))
-    turn = partial(jnp.transpose, axes=order)
-    return replace(k, nngp=turn(k.nngp), ntk=turn(k.ntk), by_parameter={name: turn(a) for name, a in k.by_parameter.items()})
+def _numpy(data: Arrays) -> Points:
+    return {name: np.asarray(a) for name, a in data.items()}
 
 
 def _symmetric(k: Kernels) -> Kernels:
     """A tile of points with themselves, symmetric to the last bit."""
-    turned = _mirrored(k)
-    return replace(jax.tree.map(lambda a, b: (a + b) / 2, k, turned), error=k.error)
+
+    def mean(a: Array) -> Array:
+        return (a + mirrored(a)) / 2
+
+    return replace(k, nngp=mean(k.nngp), ntk=mean(k.ntk), by_parameter={name: mean(a) for name, a in k.by_parameter.items()})
 
 
-def _joined(parts: list[Kernels], axis: int) -> Kernels:
-    if len(parts) == 1:
-        return parts[0]
-    return jax.tree.map(lambda *a: jnp.concatenate(a, axis) if a[0].ndim else jnp.stack(a).max(), *parts)
+def same_points(a: Mapping[str, Any], b: Mapping[str, Any]) -> Any:
+    """(N1, N2), true where two points are equal entry by entry; for arrays of NumPy and of JAX."""
+    return reduce(and_, ((v[:, None] == b[name][None]).all(tuple(range(2, v.ndim + 1))) for name, v in a.items()))
 
 
-def same_points(a: Arrays, b: Arrays) -> Array:
-    """(N1, N2), true where two points are equal entry by entry."""
-    equal = [(v[:, None] == b[name][None]).all(tuple(range(2, v.ndim + 1))) for name, v in a.items()]
-    return jnp.stack(equal).all(0)
-
-
-def _fitting(found: Symbolic, points: int) -> int:
-    """A tile size at which an array over two points and two families of positions stays near 64 MiB."""
-    program = found.master.program
-    positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return max(1, min(points, isqrt(8_000_000 // positions**2)))
+def _side(found: Symbolic, numbers: int) -> int:
+    """The points a side of a block at which no array over two points and positions has many more numbers than so."""
+    positions = max(prod(node.sizes) for node in nodes(found) if not isinstance(node.op, Hot))
+    return max(1, isqrt(numbers // positions))
 
 
 def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:

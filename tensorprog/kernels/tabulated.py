@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from queue import SimpleQueue
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tensorprog.kernels.assembly import aligned, in_threads
 from tensorprog.kernels.evaluate import by_angles, by_cosines, cosines
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-SIZE = 512  # points on each side of a block
+SIZE = 384  # points on each side of a block
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
@@ -50,33 +49,38 @@ class Tabulated:
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
         others = left if right is None else right
-        out = _aligned((len(table.outputs), len(left.q), len(others.q)), np.dtype(dtype))
+        out = tuple(aligned((len(left.q), len(others.q)), np.dtype(dtype)) for _ in table.outputs)
         self._fill(out, table, left, others, symmetric=right is None)
         if right is None:
-            np.einsum("oii->oi", out)[:] = table.own(left.q)
+            for k, own in zip(out, table.own(left.q), strict=True):
+                np.fill_diagonal(k, own)
         return Found(dict(zip(table.outputs, out, strict=True)), error_of(table, left, others, dtype), method_of(table))
 
-    def _fill(self, out: np.ndarray, table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
+    def _fill(self, out: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
-        blocks = Blocks(table, out.dtype)
-        rows, columns = (blocks.of(p) for p in (left, right))
+        blocks = Blocks(table, out[0].dtype)
+        rows, rooms = blocks.of(left), SimpleQueue[Room]()
+        columns = rows if right is left else blocks.of(right)
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
             here, mirror = (slice(i, i + SIZE), slice(j, j + SIZE)), (slice(j, j + SIZE), slice(i, i + SIZE))
-            part = out[:, *here]
+            part = [k[here] for k in out]
             with jax.enable_x64(True):  # a setting of each thread
-                kernels, before = blocks(rows[i], columns[j], diagonal=symmetric and i == j)
+                room = blocks.room(rows[i], columns[j]) if rooms.empty() else rooms.get()
+                kernels, before, room = blocks(rows[i], columns[j], room, diagonal=symmetric and i == j)
                 for a, k in zip(part, kernels, strict=True):
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
+                rooms.put(room)
                 if before:
                     self.near(part, table, _sliced(left, i), _sliced(right, j), upper=symmetric and i == j)
-            if symmetric and i < j:
-                out[:, *mirror] = part.swapaxes(1, 2)
-            elif symmetric:
-                part[:] = np.triu(part) + np.triu(part, 1).swapaxes(1, 2)
+            for a, k in zip(part, out, strict=True):
+                if symmetric and i < j:
+                    k[mirror] = a.T
+                elif symmetric:
+                    a[:] = np.triu(a) + np.triu(a, 1).T if before else (a + a.T) / 2
 
-        _in_threads(one, [(i, j) for i in rows for j in columns if not symmetric or i <= j])
+        in_threads(one, [(i, j) for i in rows for j in columns if not symmetric or i <= j])
 
     def table(self, q: np.ndarray, tolerance: float) -> Table | None:
         domain = domain_of(q, self.degree)
@@ -86,7 +90,7 @@ class Tabulated:
             self.tables[domain, tolerance] = tabulate(self.pairs, domain, tolerance)
         return self.tables[domain, tolerance]
 
-    def near(self, part: np.ndarray, table: Table, left: Points, right: Points, *, upper: bool) -> None:
+    def near(self, part: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, upper: bool) -> None:
         """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel."""
         cos = left.unit @ right.unit.T
         near = cos > np.cos(table.angle.start) - 1e-6
@@ -96,7 +100,8 @@ class Tabulated:
         chord = np.linalg.norm(left.unit[i] - right.unit[j], axis=-1)
         q1, q2 = left.q[i], right.q[j]
         same = (left.unit[i] == right.unit[j]).all(1) & (q1 == q2)
-        part[:, i, j] = self.pairs.each(q1, q2, np.sqrt(q1 * q2) * (1 - chord**2 / 2), same).kernels
+        for a, k in zip(part, self.pairs.each(q1, q2, np.sqrt(q1 * q2) * (1 - chord**2 / 2), same).kernels, strict=True):
+            a[i, j] = k
 
 
 def points(x: np.ndarray) -> Points:
@@ -108,25 +113,24 @@ def points(x: np.ndarray) -> Points:
     return Points((size * norm / x.shape[1] ** 0.5) ** 2, scaled / np.where(norm > 0, norm, 1.0)[:, None])
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array whose parts along the first dimension begin at multiples of 64 bytes where they can, which JAX then takes without a copy."""
-    step = -(-prod(shape[1:]) * dtype.itemsize // 64) * 64
-    raw = np.empty(step * shape[0] + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    parts = raw[start : start + step * shape[0]].reshape(shape[0], step)
-    return np.lib.stride_tricks.as_strided(parts.view(dtype), shape, (step, shape[2] * dtype.itemsize, dtype.itemsize))
-
-
 def _sliced(p: Points, at: int) -> Points:
     return Points(p.q[at : at + SIZE], p.unit[at : at + SIZE])
 
 
 class Block(NamedTuple):
-    """Points of a block: unit vectors (n, d) in float64 and in the precision of the result, and phi (n, r)."""
+    """Points of a block in the precision of the result, but for the first: unit vectors (n, d), twice, phi (n, r) and its transpose."""
 
-    unit: jax.Array
-    rounded: jax.Array
+    unit: np.ndarray
+    rounded: np.ndarray
     phi: np.ndarray
+    columns: np.ndarray
+
+
+class Room(NamedTuple):
+    """Memory that is used for one block after the other: of the cosines, and of the kernels."""
+
+    cos: jax.Array
+    kernels: tuple[jax.Array, ...]
 
 
 @dataclass(frozen=True)
@@ -143,38 +147,36 @@ class Blocks:
         out: dict[int, Block] = {}
         for at in range(0, n, SIZE):
             missing = (0, length - len(p.q[at : at + SIZE])), (0, 0)
-            unit = np.pad(p.unit[at : at + SIZE], missing)
-            out[at] = Block(jnp.asarray(unit), jnp.asarray(unit, self.dtype), np.pad(phi[at : at + SIZE], missing))
+            unit, norms = (np.pad(a[at : at + SIZE], missing) for a in (p.unit, phi))
+            out[at] = Block(unit, unit.astype(self.dtype), norms, np.ascontiguousarray(norms.T, self.dtype))
         return out
 
-    def __call__(self, left: Block, right: Block, *, diagonal: bool) -> tuple[tuple[jax.Array, ...], bool]:
-        """K of every output, and whether a pair lies before the start of the series; on the diagonal of the tile nothing is promised.
+    def room(self, left: Block, right: Block) -> Room:
+        """Memory for one block after the other."""
+        cos, *kernels = (jnp.zeros((len(left.unit), len(right.unit)), self.dtype) for _ in (None, *self.table.outputs))
+        return Room(cos, tuple(kernels))
+
+    def __call__(self, left: Block, right: Block, room: Room, *, diagonal: bool) -> tuple[tuple[jax.Array, ...], bool, Room]:
+        """K of every output, whether a pair lies before the start of the series, and the room; on the diagonal of the tile nothing is promised.
 
         By the shortest series in the cosine that serves all pairs of the block, else by that in the angle.
         """
-        columns = jnp.asarray(np.ascontiguousarray(right.phi.T), self.dtype)
         if self.table.middles:
-            cos, largest = cosines(left.rounded, right.rounded, diagonal=diagonal)
+            cos, largest = cosines(left.rounded, right.rounded, room.cos, diagonal=diagonal)
+            room, size = room._replace(cos=cos), float(largest)
             for m in self.table.middles:
-                if largest <= m.radius:
-                    return by_cosines(cos, self._rows(left, m.core), columns, jnp.asarray(m.radius)), False
-        b, start = jnp.asarray(self.table.angle.b), jnp.asarray(self.table.angle.start)
-        kernels, before = by_angles(left.unit, right.unit, self._rows(left, self.table.core), columns, b, start)
-        return kernels, bool(before)
+                if size <= m.radius:
+                    kernels = by_cosines(cos, self._rows(left, m.core), right.columns, m.radius, room.kernels)
+                    return kernels, False, room._replace(kernels=kernels)
+        angle = self.table.angle
+        kernels, before = by_angles(left.unit, right.unit, self._rows(left, self.table.core), right.columns, angle.b, angle.start)
+        return kernels, bool(before), room
 
-    def _rows(self, left: Block, core: np.ndarray) -> jax.Array:
+    def _rows(self, left: Block, core: np.ndarray) -> np.ndarray:
         """sum_a phi_a C_abk, (outputs, n, terms, r)."""
-        return jnp.asarray(np.stack([np.tensordot(left.phi, c, (1, 0)).swapaxes(1, 2) for c in core]), self.dtype)
-
-
-def _in_threads(one: Callable[[tuple[int, int]], None], work: list[tuple[int, int]]) -> None:
-    if len(work) < 4:
-        for place in work:
-            one(place)
-        return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(one, work):
-            pass
+        outputs, _, rank, terms = core.shape
+        found = left.phi @ core.transpose(1, 0, 3, 2).reshape(-1, outputs * terms * rank)
+        return np.ascontiguousarray(found.reshape(-1, outputs, terms, rank).swapaxes(0, 1), self.dtype)
 
 
 def error_of(table: Table, left: Points, right: Points, dtype: str) -> float:

@@ -57,7 +57,7 @@ class Tile:
             raise InvalidProgram(f"[kernel] kernels are of dtype float64 or float32, not {dtype}.")
         self.asked = wanted(get)
         self.network, self.dtype, self.strategy = network, dtype, strategy
-        self.exact: Compiled = compiled(network, strategy=strategy, ntk="ntk" in self.asked)
+        self.exact: Compiled = compiled(network, strategy=strategy, ntk="ntk" in self.asked, parts=False)
 
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
         return self.measured(x1, x2).kernels
@@ -114,10 +114,12 @@ class Tile:
 
     def _asked(self, found: Kernels) -> Result:
         """The kernels asked for, of the dtype asked for, which may round them."""
-        with nullcontext() if traced(found) else jax.enable_x64(True):
-            kernels = {name: jnp.asarray(getattr(found, name), self.dtype) for name in self.asked}
-            rounding = jnp.finfo(self.dtype).eps / 2 * jnp.stack([jnp.abs(k).max(initial=0.0) for k in kernels.values()]).max()
-            return Result(kernels, jnp.maximum(found.error, rounding), found.method)
+        if traced(found):
+            return Result({name: getattr(found, name).astype(self.dtype) for name in self.asked}, found.error, found.method)
+        with jax.enable_x64(True):
+            kernels = {name: np.asarray(getattr(found, name)).astype(self.dtype) for name in self.asked}
+            rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
+            return Result(jax.device_put(kernels), jnp.asarray(max(float(found.error), rounding)), found.method)
 
 
 def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:

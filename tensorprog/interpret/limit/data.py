@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from math import prod
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -122,5 +123,5 @@ def _bad_rows(a: Array) -> list[int]:
 
     if isinstance(a, Tracer) or prod(a.shape) == 0:
         return []
-    bad = ~jnp.isfinite(a).reshape(a.shape[0], -1).all(axis=1)
-    return [int(i) for i in jnp.nonzero(bad)[0]]
+    finite = np.isfinite(np.asarray(a)).reshape(a.shape[0], -1).all(axis=1)
+    return [int(i) for i in np.flatnonzero(~finite)]

@@ -18,6 +18,7 @@ from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import contract, product, scaled, total
 from tensorprog.interpret.limit.expectation import Expectations, Problem
+from tensorprog.interpret.limit.gather import Reading, gathered
 from tensorprog.interpret.limit.mixture import integrate, quadratics
 from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
 from tensorprog.interpret.limit.ramps import is_delta
@@ -157,13 +158,21 @@ class Numbers:
         if any(has_delta(p.node) for p in parts):
             return self._guarded(parts, out)
         named = [(self.read(p, tuple(dict.fromkeys(p.idx))), tuple(dict.fromkeys(p.idx))) for p in parts if not isinstance(p.node.op, Hot)]
-        hots = [(p.node.op.index, p.idx, p) for p in parts if isinstance(p.node.op, Hot)]
-        for index, idx, hot in hots:
-            into, source = idx
-            if into == source or source in out or any(into in names for _, names in named) or not any(source in names for _, names in named):
-                named.append((self.read(hot, tuple(dict.fromkeys(idx))), tuple(dict.fromkeys(idx))))
+        reads: list[list[Reading]] = [[] for _ in named]
+        for hot in parts:
+            if not isinstance(hot.node.op, Hot):
                 continue
-            named = [_gathered(a, names, index, into, source) if source in names else (a, names) for a, names in named]
+            into, source = hot.idx
+            readers = [k for k, (_, names) in enumerate(named) if source in names]
+            if into == source or source in out or any(into in names for _, names in named) or not readers:
+                named.append((self.read(hot, tuple(dict.fromkeys(hot.idx))), tuple(dict.fromkeys(hot.idx))))
+                reads.append([])
+                continue
+            for k in readers:
+                a, names = named[k]
+                reads[k].append(Reading(2 + names.index(source), hot.node.op.index))
+                named[k] = a, tuple(into if i == source else i for i in names)
+        named = [(gathered(a, r), names) for (a, names), r in zip(named, reads, strict=True)]
         return contract(named, out)
 
     def _guarded(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
@@ -273,15 +282,3 @@ def _diagonal(a: Array, first: int, second: int) -> Array:
         size = max(a.shape[first], a.shape[second])
         a = jnp.broadcast_to(a, tuple(size if d in (first, second) else n for d, n in enumerate(a.shape)))
     return jnp.moveaxis(jnp.diagonal(a, axis1=first, axis2=second), -1, first)
-
-
-def _gathered(a: Array, names: tuple[Index, ...], index: tuple[int, ...], into: Index, source: Index) -> tuple[Array, tuple[Index, ...]]:
-    axis = 2 + names.index(source)
-    moved = tuple(into if i == source else i for i in names)
-    if a.shape[axis] == 1:
-        a = jnp.broadcast_to(a, tuple(max(index) + 1 if d == axis else n for d, n in enumerate(a.shape)))
-    taken = jnp.take(a, jnp.array([max(i, 0) for i in index]), axis=axis)
-    if min(index) < 0:
-        keep = jnp.array([i >= 0 for i in index]).reshape([-1 if d == axis else 1 for d in range(a.ndim)])
-        taken = jnp.where(keep, taken, 0.0)
-    return taken, moved

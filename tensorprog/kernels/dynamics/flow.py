@@ -21,7 +21,7 @@ class Ensemble(NamedTuple):
 
     time: Array  # (T,)
     train_mean: Array  # (T, N) or (T, N, k)
-    train_cov: Array  # (T, N, N)
+    train_cov: Array | None  # (T, N, N); None where it was not asked for
     test_mean: Array  # (T, M) or (T, M, k)
     test_cov: Array  # (T, M, M)
 
@@ -59,7 +59,8 @@ def gradient_flow(
     """
     k, target, initial, clock, weight = _prepare(kernel, y, times, f0, rate, ridge, relative, reduction)
     residual = (target - initial).reshape(len(k), -1)
-    train, dual = _flow(k, residual, residual, clock, weight, spectral.floor(k, cut))
+    train, dual, values = _flow(k, residual, residual, clock, weight, spectral.floor(k, cut))
+    spectral.require_psd("kernel", k, values)
     shape = (len(clock), *target.shape)
     return Trajectory(jnp.asarray(times), initial + train.reshape(shape), dual.reshape(shape))
 
@@ -76,6 +77,7 @@ def ensemble_flow(
     relative: bool = False,
     reduction: Reduction = "sum",
     cut: float | None = None,
+    train: bool = True,
 ) -> Ensemble:
     """Mean and covariance of gradient flow over f_0 ~ GP(0, nngp) (Lee et al. 2019, eq. 13-16).
 
@@ -85,31 +87,36 @@ def ensemble_flow(
     Args:
         ntk: the kernel of the trained tensors. All trained: the NTK. Only the readout: the NNGP; t = inf is then the Gaussian process posterior.
         nngp: the covariance of f_0.
+        train: False leaves out the covariance at the training points, which costs more than all else.
     """
     k, target, _, clock, weight = _prepare(ntk.train, y, times, None, rate, ridge, relative, reduction)
     cross, q, q_cross, q_test = (jnp.asarray(a, dtype=k.dtype) for a in (ntk.cross, *nngp))
     _require_blocks(len(k), cross, q, q_cross, q_test)
     n, m = len(k), len(cross)
-    moved, a = _flow(k, jnp.concatenate([jnp.eye(n), target.reshape(n, -1)], axis=1), cross.T, clock, weight, spectral.floor(k, cut))
-    stays, a = jnp.eye(n) - moved[..., :n], jnp.swapaxes(a, 1, 2)  # R_t and A_t
+    flat = target.reshape(n, -1)
+    moved, a, values = _flow(k, jnp.concatenate([jnp.eye(n), flat], axis=1) if train else flat, cross.T, clock, weight, spectral.floor(k, cut))
+    spectral.require_psd("ntk.train", k, values)
+    stays, a = jnp.eye(n) - moved[..., :n] if train else None, jnp.swapaxes(a, 1, 2)  # R_t and A_t
     mixed = a @ q_cross.T
     return Ensemble(
         jnp.asarray(times),
-        moved[..., n:].reshape(len(clock), *target.shape),
-        _symmetric(stays @ q @ stays),
-        (a @ target.reshape(n, -1)).reshape(len(clock), m, *target.shape[1:]),
+        moved[..., -flat.shape[1] :].reshape(len(clock), *target.shape),
+        None if stays is None else _symmetric(stays @ q @ stays),
+        (a @ flat).reshape(len(clock), m, *target.shape[1:]),
         _symmetric(q_test - mixed - jnp.swapaxes(mixed, 1, 2) + a @ q @ jnp.swapaxes(a, 1, 2)),
     )
 
 
 @jax.jit
-def _flow(k: Array, r: Array, s: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Array, Array]:
-    """(K _dual(K) r, _dual(K) s) at all times, (T, N, m): the first by its own eigenvalues, not by a product with K that would lose digits.
+def _flow(k: Array, r: Array, s: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Array, Array, Array]:
+    """(K _dual(K) r, _dual(K) s) at all times, (T, N, m), and the eigenvalues of K.
 
-    Compiled together, since the two eigendecompositions then become one.
+    The first is found by its own eigenvalues, not by a product with K that would lose digits. Compiled together, since the three
+    eigendecompositions then become one.
     """
     at_all_times = jax.vmap(spectral.apply, in_axes=(None, None, None, 0, None, None))
-    return at_all_times(_moved, k, r, clock, ridge, floor), at_all_times(_dual, k, s, clock, ridge, floor)
+    values, _ = jnp.linalg.eigh(k)
+    return at_all_times(_moved, k, r, clock, ridge, floor), at_all_times(_dual, k, s, clock, ridge, floor), values
 
 
 def _dual(value: Array, t: Array, ridge: Array, floor: Array) -> Array:
@@ -129,7 +136,6 @@ def _prepare(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The kernel, targets, f_0, the times in units of 1 / K, and the ridge in units of K."""
     k = kernel_matrix("kernel", kernel)
-    spectral.require_psd("kernel", k)
     target, initial = start(len(k), y, f0)
     if target.shape != initial.shape:
         raise InvalidProgram(f"[shape] y has shape {target.shape} but f0 has {initial.shape}. The squared loss needs one target an output.")

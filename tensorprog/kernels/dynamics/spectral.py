@@ -50,16 +50,22 @@ def floor(k: Array, cut: float | None) -> Array:
     return (float(jnp.finfo(k.dtype).eps) if cut is None else cut) * jnp.trace(k)
 
 
-def require_psd(name: str, k: Array) -> None:
-    """Raises InvalidProgram where a concrete kernel has an eigenvalue below -1e-6 times its trace: more than rounding explains."""
-    if traced(k):
+def require_psd(name: str, k: Array, values: Array | None = None) -> None:
+    """Raises InvalidProgram where a concrete kernel has an eigenvalue below -1e-6 times its trace: more than rounding explains.
+
+    `values` are its eigenvalues, where they are known.
+    """
+    if traced((k, values)):
         return
     concrete = np.asarray(k)
-    try:
-        np.linalg.cholesky(concrete + (1e-6 * np.trace(concrete) + np.finfo(concrete.dtype).tiny) * np.eye(len(concrete)))
-    except np.linalg.LinAlgError:
-        values = np.linalg.eigvalsh(concrete)
+    shift = 1e-6 * np.trace(concrete) + np.finfo(concrete.dtype).tiny
+    if values is None:
+        try:
+            np.linalg.cholesky(concrete + shift * np.eye(len(concrete)))
+        except np.linalg.LinAlgError:
+            values = jnp.linalg.eigvalsh(k)
+    if values is not None and values[0] < -shift:
         raise InvalidProgram(
             f"[positive] {name} is not positive semidefinite: its eigenvalues run from {values[0]:.4g} to {values[-1]:.4g}. "
             "Compute it in float64, or add a ridge."
-        ) from None
+        )
