@@ -314,7 +314,7 @@ def _provenance(study: Study, part: Part, seed: int) -> dict[str, Any]:
     function = part.run
     while isinstance(function, partial):
         function = function.func
-    folder = Path(inspect.getfile(function)).parent
+    folder = Path(inspect.getfile(inspect.unwrap(function))).parent
     source = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
     versions = {name: version(name) for name in ("tensorprog", "jax", "numpy", "scipy")}
     settings = {k: v if isinstance(v, str | int | float | bool) else repr(v) for k, v in part.settings.items()}

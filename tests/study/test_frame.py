@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.kernels.precision import double
 from tensorprog.study.frame import Check, Found, Part, Run, Setup, Study, around, rows, run_study, tidy
 
 CALLS: list[str] = []
@@ -64,6 +65,14 @@ def test_another_seed_or_setting_computes_anew(tmp_path: Path, change: str) -> N
     run_study(study(), tmp_path, only=("squares",))
     run_study(study(2.0 if change == "setting" else 1.0), tmp_path, Setup(change == "quick"), seed=int(change == "seed"), only=("squares",))
     assert CALLS == ["squares", "squares"]
+
+
+def test_a_decorated_part_depends_on_its_own_code(tmp_path: Path) -> None:
+    """Not on that of the decorator, which stands elsewhere."""
+    plain, decorated = (Study("s", "S", lambda setup, run=run: [Part("p", "P", run)]) for run in (squares, double(squares)))
+    run_study(plain, tmp_path)
+    run_study(decorated, tmp_path)
+    assert CALLS == ["squares"]
 
 
 def test_an_interruption_keeps_finished_steps(tmp_path: Path) -> None:

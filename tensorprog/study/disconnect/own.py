@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.finite import sample
 from tensorprog.language.program import Network
 from tensorprog.study.disconnect import parts as of
 from tensorprog.study.disconnect import plots
@@ -18,7 +20,7 @@ from tensorprog.study.fit import Floats
 from tensorprog.study.frame import Part, Setup
 
 FEWEST, FEW = 8, 16  # points that the study needs; points on which kernels are trained
-ARMS, LEAST_ROUNDS = 4, 50
+ARMS, LEAST_ROUNDS, MOST_ENTRIES = 4, 50, 1000  # a player keeps Z, a matrix of all entries
 TASKS, ANGLE, LABELS = 3, 0.8, 10
 
 
@@ -101,6 +103,16 @@ def problems(x: Floats, y: Floats, rounds: int, seeds: int) -> list[Problem]:
         return Problem(x[order], y[order].reshape(rounds, ARMS))
 
     return [one(seed) for seed in range(seeds)]
+
+
+def players(network: Network, x: Floats) -> int:
+    """The largest of the widths 32, 16, 8 at which the network has no more entries than a player can keep a square matrix of; else 8."""
+
+    def entries(n: int) -> int:
+        like = jax.eval_shape(lambda key: sample(network, key, n, x.shape[-1]), jax.random.key(0))
+        return sum(a.size for a in like.values())
+
+    return next((n for n in (32, 16) if entries(n) <= MOST_ENTRIES), 8)
 
 
 def tasks(x: Floats, y: Floats) -> Tasks:

@@ -34,6 +34,11 @@ def test_a_bandit_shows_every_point_before_one_comes_again() -> None:
     np.testing.assert_array_equal(problem.x, X[at])
 
 
+def test_players_are_small_enough_for_their_matrix() -> None:
+    assert own.players(perceptron(), X) == 32
+    assert own.players(gated(), X) == 16
+
+
 def test_forgetting_of_ones_own_network() -> None:
     found = of.continual(Run(0), network=gated(), tasks=own.tasks(X, Y), widths=(4,), epochs=(2,), seeds=1, rises=None)
     assert ((found.table["trained"] >= 0) & (found.table["trained"] <= 1)).all()
