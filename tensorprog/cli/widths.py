@@ -79,8 +79,8 @@ def transfer(
     chosen, grid, several = widths_of(widths), rates_of(rates), [named(p.strip()) for p in parametrizations.split(",")]
     network = subject.network(name, options)
     x, y = _points(network, points)
-    if limit and (optimizer != "sgd" or output is None):
-        raise InvalidProgram("--limit draws the limit of SGD into a plot. Give --output, and --optimizer sgd.")
+    if limit and (optimizer != "sgd" or output is None or output.suffix == ".json"):
+        raise InvalidProgram("--limit draws the limit of SGD into a plot. Give --output with the name of a picture, and --optimizer sgd.")
     reached: list[Transfer] = []
     try:
         with screen.progress(f"training {network.name}") as progress:

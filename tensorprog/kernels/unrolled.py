@@ -66,6 +66,9 @@ def limit_outputs(
 ) -> Estimate:
     """f°_0 .. f°_T, (T + 1, samples, *outputs), with the error of each number.
 
+    Where features are learned the exact limit is for polynomials and for one hidden layer: other numbers nest deeper at every step, and their cost
+    multiplies. `particle_outputs` has no such bound.
+
     Args:
         start: f_0 in the NTK parametrization, 0 unless given.
         dots: as in `limit`; "drop" shows what training would be if W^T were independent of W.

@@ -59,8 +59,8 @@ class Dichotomy:
             ax.errorbar(widths, middle, (middle - low, high - middle), color=COLORS[k], marker=MARKERS[k], ms=5, lw=1.5, capsize=2.5, label=label)
         ax.set_yscale("log")
         log_widths(ax, self.widths)
-        top = float(ax.get_ylim()[1])
-        ax.set_ylim(top=4 * top)  # room for the legend
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(top=top * (top / bottom) ** 0.4)  # room for the legend
         caption(ax, "How far the kernel moves in training", r"$|K_T - K_0|\,/\,|K_0|$; bars: 95 % bootstrap intervals over seeds")
         legend(ax)
         return fig

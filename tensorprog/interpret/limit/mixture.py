@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.gaussian.expect import expect
+from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Strategy
 from tensorprog.interpret.limit import variable
 from tensorprog.interpret.limit.lift import is_power, squares
@@ -78,7 +79,7 @@ def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, s
     def along_first(law: Law) -> Array:
         """The integral over the scale of the first sum, whose quadratic form is diagonal beside every node."""
         q, (taus, step) = first
-        values, vectors = jnp.linalg.eigh(law.squares[0])
+        values, vectors = eigh(law.squares[0])
         rates = 2 * jnp.where(values > CUT * values[..., -1:], values, 0.0)[..., None, :]
         loads = [(l[..., None, :] @ vectors)[..., 0, :] for l in law.loads]
         short = -len(taus) % chunk
@@ -99,7 +100,7 @@ def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, s
 
     def along_second(q: Quadratic, taus: Array, step: Array) -> Array:
         """e^{-s Q} of the second sum goes into the law, node by node, in the eigenbasis of the second sum."""
-        values, vectors = jnp.linalg.eigh(whole.squares[1])
+        values, vectors = eigh(whole.squares[1])
         rates = 2 * jnp.where(values > CUT * values[..., -1:], values, 0.0)
 
         def at(tau: Array) -> Array:

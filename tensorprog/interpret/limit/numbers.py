@@ -15,6 +15,7 @@ from jax import Array
 from tensorprog.gaussian import problem as gaussian
 from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
+from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import contract, product, scaled, total
 from tensorprog.interpret.limit.expectation import Expectations, Problem
@@ -193,7 +194,10 @@ class Numbers:
         right = [self._matrix(b, m, len(target), target) for b, m in zip(op.moments, op.ranks, strict=True)]
         wide = jnp.broadcast_shapes(batch, *(b.shape[:2] for b in right))
         b = jnp.concatenate([jnp.broadcast_to(a, (*wide, *a.shape[2:])) for a in right], -2)
-        solved = jnp.linalg.pinv(c, rtol=1e-10, hermitian=True) @ b
+        values, vectors = eigh(c)
+        size = jnp.abs(values).max(-1, keepdims=True, initial=0.0)
+        alive = jnp.abs(values) > 1e-10 * size
+        solved = (vectors * jnp.where(alive, 1 / jnp.where(alive, values, 1.0), 0.0)[..., None, :]) @ (vectors.mT @ b)
         counts = [a.shape[-2] for a in right]
         start = sum(counts[: op.member])
         return solved[:, :, start : start + counts[op.member]].reshape(*solved.shape[:2], *sizes)
