@@ -15,6 +15,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.interpreters import partial_eval
 from scipy import special
 
+from tensorprog.kernels.precision import traced
+
 Body = Callable[..., np.ndarray]
 Values = list[np.ndarray]
 
@@ -33,11 +35,27 @@ def uncompiled(f: Callable[..., Any], *like: jax.ShapeDtypeStruct) -> Callable[.
     return by_numpy
 
 
+def traced_once(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f of trees of arrays by NumPy, traced once for their shapes; under somebody's jit, grad or vmap f itself."""
+    known: dict[Any, Callable[..., Any]] = {}
+
+    def call(*args: Any) -> Any:
+        if traced(args):
+            return f(*args)
+        flat, tree = jax.tree.flatten(args)
+        arrays = [np.asarray(a) for a in flat]
+        key = (tree, *((a.shape, a.dtype.str) for a in arrays))
+        if key not in known:
+            like = (jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
+            known[key] = uncompiled(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)), *like)
+        return known[key](*arrays)
+
+    return call
+
+
 def by_numpy(f: Callable[..., Any], *args: Any) -> Any:
     """f(*args) by NumPy, for trees of arrays, once."""
-    flat, tree = jax.tree.flatten(args)
-    arrays = [np.asarray(a) for a in flat]
-    return uncompiled(lambda *traced: f(*jax.tree.unflatten(tree, traced)), *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))(*arrays)
+    return traced_once(f)(*args)
 
 
 def _run(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> Values:
@@ -88,7 +106,7 @@ def _apply(eqn: JaxprEqn, args: Values) -> Values:
 
 def _host(a: Any) -> Any:
     """As a NumPy array; random keys, which NumPy does not have, as they are."""
-    return a if jax.dtypes.issubdtype(jax.typeof(a).dtype, jax.dtypes.extended) else np.asarray(a)
+    return a if jax.numpy.issubdtype(jax.typeof(a).dtype, jax.dtypes.prng_key) else np.asarray(a)
 
 
 def _scan(p: Mapping[str, Any], args: Values) -> Values:
