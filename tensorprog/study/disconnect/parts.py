@@ -70,7 +70,9 @@ def drifting(run: Run, *, subjects: Subjects, x: Inputs, y: ArrayLike, widths: S
                 for n, row in zip(widths, found, strict=True)
                 for s, v in enumerate(row)
             ]
-            wanted = around(-1.0 if parametrization == "NTK" else 0.0, margin)
+            wanted = around(0.0, margin)
+            if parametrization == "NTK" and margin is not None:
+                wanted = (-1.0 - margin, -0.75 + margin)  # smooth; with kinks
             claim = f"{name}, {parametrization}: exponent in the width of the kernel's drift"
             checks.append(Check("1.1 drift", claim, slope(tuple(widths), found).value, *wanted))
     return Found(tidy(rows), tuple(checks))

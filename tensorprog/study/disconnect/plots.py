@@ -67,7 +67,7 @@ def natural(found: Found) -> Figure:
     left.set_ylim(0.3, None)
     log_widths(left, widths.tolist())
     legend(left)
-    caption(left, "The Jacobian is not stable at these widths", r"$C' = 3\,|J_1 - J_0|_2 / \sqrt{\lambda_{\min}}$ after one step")
+    caption(left, "Is the Jacobian stable at these widths?", r"$C' = 3\,|J_1 - J_0|_2 / \sqrt{\lambda_{\min}}$ after one step")
     for (key, label), color in zip(NAMES.items(), COLORS, strict=False):
         curve = found.arrays[f"{names[0]}/{key}"]
         right.plot(curve, color=color, lw=3.4 if key == "gd linearized" else 1.5, alpha=0.35 if key == "gd linearized" else 1.0, label=label)
@@ -77,7 +77,7 @@ def natural(found: Found) -> Figure:
     right.set_yscale("log")
     right.set_xlabel("step k")
     legend(right, "lower left")
-    caption(right, f"{names[0]} of width {widths[-1]}: loss, relative to its start", "the fast rate holds although its condition does not")
+    caption(right, f"{names[0]} of width {widths[-1]}: loss, relative to its start", "beside what theory says of it")
     return fig
 
 
@@ -114,7 +114,7 @@ def continual(found: Found) -> Figure:
     ax.set_ylim(0.0, 1.35 * t["forgetting"].max())
     ax.set_ylabel("forgetting")
     legend(ax)
-    caption(ax, "Width does not cure forgetting once tasks are learned", "lost accuracy on earlier tasks after the last one")
+    caption(ax, "Forgetting by width, and by how well tasks are learned", "lost accuracy on earlier tasks after the last one")
     return fig
 
 
