@@ -15,7 +15,7 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
-from tensorprog.kernels.exact import Arrays, Symbolic
+from tensorprog.kernels.exact import Arrays, Symbolic, runnable
 from tensorprog.kernels.result import Kernels
 
 HELD = 1 << 22  # numbers in one intermediate array
@@ -40,7 +40,7 @@ def diagonal(found: Symbolic, strategy: Strategy) -> Diagonal:
     """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it."""
     program = found.master.program
     positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return Diagonal(jax.jit(partial(_block, found, strategy)), max(1, HELD // positions**2))
+    return Diagonal(runnable(found, partial(_block, found, strategy)), max(1, HELD // positions**2))
 
 
 def _block(found: Symbolic, strategy: Strategy, points: Arrays) -> Kernels:

@@ -278,9 +278,9 @@ def _side(found: Symbolic, numbers: int) -> int:
 
 
 def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
-    """The kernels of one tile."""
+    """The kernels of one tile; `overrides` are variances of tensors and values of open scalars, by name."""
     program = found.master.program
-    fetch = leaves(program, (left, right), {}, overrides)
+    fetch = leaves(program, (left, right), overrides, overrides)
     shape = (*same.shape, *(program.size[a.rstrip("'")] for a in found.order))
 
     def run(how: Strategy) -> Run:

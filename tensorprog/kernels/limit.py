@@ -28,6 +28,7 @@ def kernels(
     *,
     strategy: Strategy = Strategy(),
     variances: Mapping[str, Array | float] | None = None,
+    scalars: Mapping[str, Array | float] | None = None,
     dots: Dots = "derivative",
     flat_steps: bool = False,
     block: int | None = None,
@@ -45,6 +46,7 @@ def kernels(
         x1, x2: (N, *positions, d), or one such array an input.
         strategy: how Gaussian expectations are resolved.
         variances: sigma^2 to use instead of the network's, by tensor name (differentiable).
+        scalars: values of the scalars that the network leaves open, such as parameters of its nonlinearities (differentiable).
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
         flat_steps: take the derivative of a step as 0 (automatic differentiation's convention, not the theorem's).
         samples, key: particles in each of 8 replicates, and their random key (fixed if None), where sampling is needed.
@@ -56,12 +58,13 @@ def kernels(
         InvalidProgram: data that do not fit the network's inputs.
         OutsideTheory: an expectation that does not exist.
     """
-    if not parts and not variances and dots == "derivative" and not flat_steps and not traced((x1, x2)):
+    given = {**(variances or {}), **(scalars or {})}
+    if not parts and not given and dots == "derivative" and not flat_steps and not traced((x1, x2)):
         fast = tile(network, strategy=strategy).tabulated(x1, x2)
         if fast is not None:
             return Kernels(fast.kernels["nngp"], fast.kernels["ntk"], {}, fast.error, fast.method)
     found = compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)
-    if dimension(found.symbolic) <= strategy.max_dimension or variances or dots == "stein" or traced((x1, x2)):
-        return found(x1, x2, variances)
+    if dimension(found.symbolic) <= strategy.max_dimension or given or dots == "stein" or traced((x1, x2)):
+        return found(x1, x2, given)
     chosen = jax.random.key(0) if key is None else key
     return particle_kernels(network, x1, x2, samples=samples, replicates=8, key=chosen, dots="drop" if dots == "drop" else "stein")

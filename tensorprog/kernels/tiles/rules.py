@@ -13,7 +13,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from tensorprog.kernels.exact import same_points
+from tensorprog.kernels.exact import runnable, same_points
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.tile import Tile
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, mirrored, placed, require_finite
@@ -66,7 +66,8 @@ def by_rules(tile: Tile, features: Mapping[str, tuple[int, ...]], size: int, dev
         one = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float64) for name, shape in features.items()}
         outline = jax.eval_shape(piece, one, one)
     sizes = outline.nngp.shape[2:]
-    return ByRules(sizes[: len(sizes) // 2], outline.method, tile.asked, np.dtype(tile.dtype), size, mesh, jax.jit(spread))
+    call = jax.jit(spread) if mesh is not None else runnable(tile.exact.symbolic, kernels)
+    return ByRules(sizes[: len(sizes) // 2], outline.method, tile.asked, np.dtype(tile.dtype), size, mesh, call)
 
 
 def in_blocks(piece: Callable[[Arrays, Arrays], Kernels], a: Arrays, b: Arrays, rows: int, columns: int) -> Kernels:
