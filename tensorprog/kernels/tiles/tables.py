@@ -57,7 +57,7 @@ class ByTable:
             kernels, before = _over(mesh, self.dtype)(rows, columns, series)
             out = np.array(kernels)[:, : len(left.q), : len(others.q)]
             if np.asarray(before).any():
-                self.tables.near(out, self.table, left, others, upper=right is None)
+                self.tables.near(list(out), self.table, left, others, upper=right is None)
         if right is None:
             out = np.triu(out) + np.triu(out, 1).swapaxes(1, 2)
             np.einsum("oii->oi", out)[:] = self.table.own(left.q)
