@@ -14,7 +14,7 @@ from typing import assert_never
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
 from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Lin, Poly, Root, Term, Use, Variables
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Root, Term, Use, Variables
 from tensorprog.language.expr import Growth
 
 NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack
@@ -47,6 +47,7 @@ class Expectations:
         self._root_covariance = root_covariance
         self._known: dict[Hashable, S] = {}
         self._dependent: dict[tuple[int, int], bool] = {}
+        self._grouped: dict[int, tuple[frozenset[Hashable], bool]] = {}
         self._nested = 0
 
     # E of sums and products.
@@ -109,6 +110,18 @@ class Expectations:
             self._dependent[x.id, y.id] = known
         return known
 
+    def _odd_alone(self, uses: tuple[Use, ...]) -> bool:
+        """Whether a factor of mean 0 shares no group of roots with the others: the product has mean 0, before anything is made of it."""
+        found = [self._groups(u.factor) for u in uses]
+        return any(odd and all(own.isdisjoint(other) for j, (other, _) in enumerate(found) if j != k) for k, (own, odd) in enumerate(found))
+
+    def _groups(self, factor: Factor) -> tuple[frozenset[Hashable], bool]:
+        """The groups of a factor's roots, and whether it turns its sign with them."""
+        found = self._grouped.get(factor.id)
+        if found is None:
+            found = self._grouped[factor.id] = frozenset(r.group for r in factor.roots), factor_parity(self.v, factor) == -1
+        return found
+
     def _component(self, uses: list[Use]) -> S:
         """E of one component, found under its canonical local indices."""
         uses = sorted(uses, key=lambda u: u.factor.id)
@@ -131,7 +144,8 @@ class Expectations:
         for k, u in enumerate(uses):
             if isinstance(u.factor, Closed):
                 rest = (*uses[:k], *uses[k + 1 :])
-                opened = (self._term(Term(t.coef, (*t.uses, *rest)), keep) for t in self.v.open(u))
+                terms = self.v.open(u, lambda t, rest=rest: not self._odd_alone((*t.uses, *rest)))
+                opened = (self._term(Term(t.coef, (*t.uses, *rest)), keep) for t in terms)
                 return self.s.total((1.0, s) for s in opened)
         merged = merge_ramps(self.v, uses)
         if merged is not None:

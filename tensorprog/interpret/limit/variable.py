@@ -185,11 +185,11 @@ class Variables:
         closed = self._intern(("closed", p.id), lambda i: Closed(i, sizes, p.axes, p, p.roots))
         return Term(self.scalars.one, (Use(closed, tuple(local)),))
 
-    def open(self, use: Use) -> list[Term]:
-        """The terms of a closed factor at the indices of its use."""
+    def open(self, use: Use, wanted: Callable[[Term], bool] = lambda _: True) -> list[Term]:
+        """The terms of a closed factor at the indices of its use; of all, or of those that are wanted."""
         assert isinstance(use.factor, Closed)
         by = dict(zip(use.factor.axes, use.idx, strict=True))
-        return [relabel(self.apart(t), by) for t in use.factor.poly.terms]
+        return [relabel(self.apart(t), by) for t in use.factor.poly.terms if wanted(t)]
 
     def rename(self, p: Poly, by: Mapping[Any, Index]) -> Poly:
         return self.poly(relabel(t, by) for t in p.terms) if any(a in by for a in p.axes) else p
