@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ T = TypeVar("T")
 Numbers = TypeVar("Numbers", np.ndarray, Array)
 Points = Mapping[str, np.ndarray]
 Block = Callable[[Points, Points], Kernels]
+HUGE = 1 << 21
 
 
 def assembled(block: Block, left: Points, right: Points | None, size: int, *, parts: bool) -> Kernels:
@@ -67,10 +69,22 @@ def mirrored(k: Numbers) -> Numbers:
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An empty array that begins at a multiple of 64 bytes, which JAX then takes without a copy."""
-    raw = np.empty(prod(shape) * dtype.itemsize + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+    """An empty array that begins at a multiple of 64 bytes, which JAX then takes without a copy.
+
+    A large one lies on pages of 2 MiB where the system has them: small pages take longer to get than kernels to compute.
+    """
+    size = prod(shape) * dtype.itemsize
+    step = HUGE if size >= HUGE else 64
+    raw = _huge(size + step) if size >= HUGE else np.empty(size + step, np.uint8)
+    start = -raw.ctypes.data % step
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _huge(size: int) -> np.ndarray:
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:

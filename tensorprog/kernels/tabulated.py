@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from tensorprog.kernels.evaluate import by_angles, by_cosines, cosines
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-SIZE = 384  # points on each side of a block
+SIZES = 256, 512  # points on each side of a block: for so many points in all, and for more
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
@@ -58,22 +58,26 @@ class Tabulated:
 
     def _fill(self, out: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
-        blocks = Blocks(table, out[0].dtype)
+        size = SIZES[max(out[0].shape) > SIZES[1]]
+        blocks = Blocks(table, out[0].dtype, size)
         rows, rooms = blocks.of(left), SimpleQueue[Room]()
         columns = rows if right is left else blocks.of(right)
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
-            here, mirror = (slice(i, i + SIZE), slice(j, j + SIZE)), (slice(j, j + SIZE), slice(i, i + SIZE))
+            here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
             part = [k[here] for k in out]
             with jax.enable_x64(True):  # a setting of each thread
-                room = blocks.room(rows[i], columns[j]) if rooms.empty() else rooms.get()
+                try:
+                    room = rooms.get_nowait()
+                except Empty:
+                    room = blocks.room(rows[i], columns[j])
                 kernels, before, room = blocks(rows[i], columns[j], room, diagonal=symmetric and i == j)
                 for a, k in zip(part, kernels, strict=True):
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 rooms.put(room)
                 if before:
-                    self.near(part, table, _sliced(left, i), _sliced(right, j), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
             for a, k in zip(part, out, strict=True):
                 if symmetric and i < j:
                     k[mirror] = a.T
@@ -113,8 +117,8 @@ def points(x: np.ndarray) -> Points:
     return Points((size * norm / x.shape[1] ** 0.5) ** 2, scaled / np.where(norm > 0, norm, 1.0)[:, None])
 
 
-def _sliced(p: Points, at: int) -> Points:
-    return Points(p.q[at : at + SIZE], p.unit[at : at + SIZE])
+def _sliced(p: Points, at: int, size: int) -> Points:
+    return Points(p.q[at : at + size], p.unit[at : at + size])
 
 
 class Block(NamedTuple):
@@ -139,15 +143,16 @@ class Blocks:
 
     table: Table
     dtype: np.dtype
+    size: int
 
     def of(self, p: Points) -> dict[int, Block]:
         """Blocks of equal shape by their first rows, the last one filled up with points that are right-angled to all others."""
         n, phi = len(p.q), self.table.phi(p.q)
-        length = min(SIZE, 1 << (n - 1).bit_length())
+        length = min(self.size, 1 << (n - 1).bit_length())
         out: dict[int, Block] = {}
-        for at in range(0, n, SIZE):
-            missing = (0, length - len(p.q[at : at + SIZE])), (0, 0)
-            unit, norms = (np.pad(a[at : at + SIZE], missing) for a in (p.unit, phi))
+        for at in range(0, n, self.size):
+            missing = (0, length - len(p.q[at : at + self.size])), (0, 0)
+            unit, norms = (np.pad(a[at : at + self.size], missing) for a in (p.unit, phi))
             out[at] = Block(unit, unit.astype(self.dtype), norms, np.ascontiguousarray(norms.T, self.dtype))
         return out
 
