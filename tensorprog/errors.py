@@ -17,6 +17,10 @@ class OutsideTheory(TensorProgramError):
     """Well formed, but no theorem covers it: a scalar that does not converge, an expectation that is infinite."""
 
 
+class Diverged(OutsideTheory):
+    """Numbers beyond the range of floating point, as in training at a learning rate that is too large."""
+
+
 class Incomplete(TensorProgramError):
     """The machine's fault: a full disk, a lost process. What is done is kept; the message says how to go on."""
 

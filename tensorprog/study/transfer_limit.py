@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from tensorprog.errors import OutsideTheory
+from tensorprog.errors import Diverged, OutsideTheory
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import Points, count, points_of
 from tensorprog.kernels.precision import double
@@ -88,7 +89,10 @@ def _kernel_loss(ntk: Floats, nngp: Floats, y: Floats, rate: float, steps: int) 
 
 def _mup_loss(network: Network, x: Points, y: Floats, base: int, rate: float, steps: int, key: Array, particles: int) -> tuple[float, float]:
     u = unroll(in_mup(network, base), count(x), steps=steps, optimizer=SGD(rate / base), reduction="mean")
-    f = particle_outputs(u, x, y, key=key, samples=particles, replicates=4)
+    try:
+        f = particle_outputs(u, x, y, key=key, samples=particles, replicates=4)
+    except Diverged:
+        return inf, inf
     last, error = np.asarray(f.value)[-1], np.asarray(f.error)[-1]
     return float(0.5 * np.mean((last - y) ** 2)), float(np.sqrt(np.sum(((last - y) * error) ** 2)) / len(y))
 

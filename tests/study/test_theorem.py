@@ -105,6 +105,11 @@ def test_the_limit_of_a_sweep_in_the_ntk_parametrization_is_the_mean_over_starts
         limit_curve(net, X, y, 64, [rate], parametrization="framework", steps=3)
 
 
+def test_the_limit_of_a_sweep_is_infinite_where_training_diverges() -> None:
+    curve = limit_curve(ZOO["mlp"](depth=2), X, np.array([1.0, -1.0, 0.5]), 64, [1e6], parametrization="mup", steps=8, particles=2**8)
+    assert curve.losses[0] == np.inf
+
+
 def test_kernels_stay_or_move() -> None:
     """tanh from n = 32 to 128: a factor 4 down in the NTK parametrization, none in muP (between 1/1.5 and 1.5, 8 seeds)."""
     net: Any = ZOO["mlp"](depth=1, nonlinearity="tanh")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.errors import Diverged
 from tensorprog.interpret.expression import evaluate
 from tensorprog.interpret.outer import outer
 from tensorprog.interpret.particles.operator import Direction, dot_weights, extend, scale
@@ -218,6 +219,10 @@ def _matmul(c: Construction, i: MatMul, directions: dict[tuple[str, bool], Direc
         return x @ earlier.T / m, x @ normals[roots].T / m, np.zeros(v[i.arg].shape[:-1])
 
     second, first, shape = c.mean((i.arg, *here.args), moments)
+    if not np.isfinite(second).all():
+        raise Diverged(
+            f"[moment] the second moments of {i.arg} are beyond the range of numbers. Where training diverges, take a smaller learning rate."
+        )
     own, cross = np.split(second, [len(second)], axis=1)
     directions[direction(i)], coordinates = extend(here, i.arg, own, cross, c.next_root)
     c.next_root += coordinates.shape[1] - len(here.dims)

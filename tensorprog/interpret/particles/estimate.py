@@ -116,6 +116,7 @@ def particles(
 
     Raises:
         InvalidProgram: inputs, scalars or sizes that do not fit the program; an indefinite covariance.
+        Diverged: moments beyond the range of numbers.
         OutsideTheory: a delta, or with dots="derivative" any function that jumps: samples do not see derivatives there.
     """
     p = separated(at_limit(program.program if isinstance(program, Network) else program, scalars or ()))
