@@ -62,7 +62,7 @@ def _fluctuation(quick: bool) -> Part:
 def _drift(quick: bool) -> Part:
     """Exponents between -1 (smooth) and -3/4 (kinks) in the NTK parametrization and 0 in muP, within a margin.
 
-    Over the seeds 0 .. 4 of the study the quick form gives -0.89 +- 0.04, and in muP 0.08 +- 0.04 (mean and standard deviation): widths from 32 on
+    Over the seeds 0 .. 5 of the study the quick form gives -0.90 +- 0.04, and in muP 0.09 +- 0.04 (mean and standard deviation): widths from 32 on
     are off by 0.1, and three standard deviations are 0.13. The full form has twice the seeds, at widths up to four times as large.
     """
     x, y = gaussians(12, 10, 1)
