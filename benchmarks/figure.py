@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from benchmarks.__main__ import Side, compare, machine
 from benchmarks.environment import PLACE, peer
 from benchmarks.workloads import Workload, mlp
-from tensorprog.study.style import COLORS, caption, legend, panels
+from tensorprog.study.style import COLORS, caption, panels
 
 POINTS = (250, 500, 1000, 2000, 4000)
 DEPTHS = (1, 3, 10, 30)
@@ -30,12 +30,12 @@ def workload(points: int, depth: int) -> Workload:
 
 
 def draw(rows: dict[str, Any], place: Path) -> None:
-    figure, (left, right) = panels(9.0, 3.6, columns=2)
+    figure, (left, right) = panels(9.0, 3.9, columns=2)
     by_points = {n: rows[workload(n, DEEP).title] for n in POINTS}
     by_depth = {d: rows[workload(MANY, d).title] for d in DEPTHS}
     _lines(left, by_points, f"depth {DEEP}", "points N")
     _lines(right, by_depth, f"N = {MANY}", "depth")
-    legend(left, "upper left")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.savefig(place)
 
 
