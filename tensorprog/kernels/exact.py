@@ -33,7 +33,7 @@ from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.interpret.limit.variable import Composite
 from tensorprog.kernels.assembly import Points, assembled, count, mirrored
 from tensorprog.kernels.precision import double, traced
-from tensorprog.kernels.result import Kernels, refuse_infinite
+from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.uncompiled import traced_once
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
@@ -170,6 +170,7 @@ class Compiled:
             return _symmetric(whole) if x2 is None else whole
         found = self._by_blocks(_numpy(left), None if x2 is None else _numpy(right), given)
         refuse_infinite(found)
+        refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return found
 
     def _by_blocks(self, left: Points, right: Points | None, variances: Mapping[str, Array | float]) -> Kernels:
@@ -254,7 +255,7 @@ def same_features(left: Arrays, right: Arrays) -> None:
 
 
 def _numpy(data: Arrays) -> Points:
-    return {name: np.asarray(a) for name, a in data.items()}
+    return {name: np.asarray(a, np.float64) for name, a in data.items()}
 
 
 def _symmetric(k: Kernels) -> Kernels:

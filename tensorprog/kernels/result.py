@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from jax import Array
 from jax.tree_util import register_dataclass
+from jax.typing import ArrayLike
 
-from tensorprog.errors import OutsideTheory
+from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.kernels.precision import traced
+
+COARSE = 1e-2  # of the largest entry: an error beyond which numbers are refused
 
 
 @partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter", "error"], meta_fields=["method"])
@@ -49,3 +52,13 @@ def refuse_infinite(k: Kernels) -> None:
                 "and exponential functions can outgrow their Gaussian: give eps > 0, freeze the tensors behind it (train=False), or ask for "
                 "flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does."
             )
+
+
+def refuse_unresolved(arrays: Iterable[ArrayLike], error: ArrayLike, method: str) -> None:
+    """Quadrature and series resolve a function on the scale of its argument; where they do not, the estimate of their error is no bound either."""
+    size = max((float(np.abs(np.asarray(a)).max(initial=0.0)) for a in arrays), default=0.0)
+    if "sampling" not in method and float(np.asarray(error)) > COARSE * size:
+        raise InvalidProgram(
+            f"[accuracy] {method} leaves an error of {float(np.asarray(error)):.1g} in kernels of size {size:.1g}: the preactivations are too large "
+            "for it. Normalize the inputs, or lower the sigmas."
+        )

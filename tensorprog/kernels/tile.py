@@ -20,7 +20,7 @@ from tensorprog.kernels.diagonal import Diagonal, diagonal
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.precision import traced
-from tensorprog.kernels.result import Kernels, refuse_infinite
+from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
 from tensorprog.kernels.tabulated import TOLERANCE, Points, Tabulated, points
 from tensorprog.language.homogeneity import degree
@@ -72,6 +72,8 @@ class Tile:
         with nullcontext() if traced(x) else jax.enable_x64(True):
             found = self._own(data_of(self.network.program, x, "x"))
         refuse_infinite(found)
+        if not traced(found):
+            refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return self._asked(found)
 
     @cached_property

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from tensorprog.kernels.exact import runnable, same_points
-from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.result import Kernels, refuse_unresolved
 from tensorprog.kernels.tile import Tile
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, mirrored, placed, require_finite
 from tensorprog.language.program import Program
@@ -42,11 +42,13 @@ class ByRules:
             tile = self.call(placed(a, self.size, self.mesh, P(ROWS)), placed(others, self.size, self.mesh, P()))
             whole = {name: np.asarray(tile[name])[:rows, :columns] for name in self.asked}
         require_finite(whole)
+        error = np.asarray(tile["error"]).max()
+        refuse_unresolved(whole.values(), error, self.method)
         if b is None:
             whole = {name: (k + mirrored(k)) / 2 for name, k in whole.items()}
         kernels = {name: k.astype(self.dtype) for name, k in whole.items()}
         rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
-        return {**kernels, "error": np.maximum(np.asarray(tile["error"]).max(), rounding)}
+        return {**kernels, "error": np.maximum(error, rounding)}
 
 
 def by_rules(tile: Tile, features: Mapping[str, tuple[int, ...]], size: int, devices: tuple[Device, ...]) -> ByRules:
