@@ -16,7 +16,7 @@ from tensorprog.kernels.evaluate import by_angles, by_cosines, cosines
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-SIZES = 256, 512  # points on each side of a block: for so many points in all, and for more
+SIZE = 512  # points on each side of a block
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
@@ -58,14 +58,13 @@ class Tabulated:
 
     def _fill(self, out: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
-        size = SIZES[max(out[0].shape) > SIZES[1]]
-        blocks = Blocks(table, out[0].dtype, size)
+        blocks = Blocks(table, out[0].dtype)
         rows, rooms = blocks.of(left), SimpleQueue[Room]()
         columns = rows if right is left else blocks.of(right)
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
-            here, mirror = (slice(i, i + size), slice(j, j + size)), (slice(j, j + size), slice(i, i + size))
+            here, mirror = (slice(i, i + SIZE), slice(j, j + SIZE)), (slice(j, j + SIZE), slice(i, i + SIZE))
             part = [k[here] for k in out]
             with jax.enable_x64(True):  # a setting of each thread
                 try:
@@ -77,7 +76,7 @@ class Tabulated:
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 rooms.put(room)
                 if before:
-                    self.near(part, table, _sliced(left, i, size), _sliced(right, j, size), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left, i), _sliced(right, j), upper=symmetric and i == j)
             for a, k in zip(part, out, strict=True):
                 if symmetric and i < j:
                     k[mirror] = a.T
@@ -117,8 +116,8 @@ def points(x: np.ndarray) -> Points:
     return Points((size * norm / x.shape[1] ** 0.5) ** 2, scaled / np.where(norm > 0, norm, 1.0)[:, None])
 
 
-def _sliced(p: Points, at: int, size: int) -> Points:
-    return Points(p.q[at : at + size], p.unit[at : at + size])
+def _sliced(p: Points, at: int) -> Points:
+    return Points(p.q[at : at + SIZE], p.unit[at : at + SIZE])
 
 
 class Block(NamedTuple):
@@ -143,16 +142,15 @@ class Blocks:
 
     table: Table
     dtype: np.dtype
-    size: int
 
     def of(self, p: Points) -> dict[int, Block]:
         """Blocks of equal shape by their first rows, the last one filled up with points that are right-angled to all others."""
         n, phi = len(p.q), self.table.phi(p.q)
-        length = min(self.size, 1 << (n - 1).bit_length())
+        length = min(SIZE, 1 << (n - 1).bit_length())
         out: dict[int, Block] = {}
-        for at in range(0, n, self.size):
-            missing = (0, length - len(p.q[at : at + self.size])), (0, 0)
-            unit, norms = (np.pad(a[at : at + self.size], missing) for a in (p.unit, phi))
+        for at in range(0, n, SIZE):
+            missing = (0, length - len(p.q[at : at + SIZE])), (0, 0)
+            unit, norms = (np.pad(a[at : at + SIZE], missing) for a in (p.unit, phi))
             out[at] = Block(unit, unit.astype(self.dtype), norms, np.ascontiguousarray(norms.T, self.dtype))
         return out
 
