@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 
@@ -19,5 +21,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         err.print("interrupted")
+        if tokens is None:  # this process is the command: a computation that still runs in a thread of JAX's would crash an orderly exit
+            sys.stdout.flush()
+            os._exit(130)
         return 130
     return code if isinstance(code, int) else 0

@@ -52,6 +52,11 @@ def test_a_network_and_data_of_ones_own(folder: Path, capsys: pytest.CaptureFixt
         (["study", "linear", "--parts", "cubes"], "no part cubes"),
         (["study", "validity", "--data", "digits"], "Name it: --architecture mlp"),
         (["study", "validity", "--architecture", "nothing"], "nothing"),
+        (["study", "disconnect", "--architecture", "mlp", "--points", "0"], "--points 0: ask for at least 1"),
+        (["study", "disconnect", "--architecture", "mlp", "--points", "4"], "8 points or more"),
+        (["study", "scaling", "--architecture", "mlp", "--points", "8"], "too few for an exponent"),
+        (["study", "linear", "--whiten"], "Name them: --data mine.npz"),
+        (["study", "linear", "--data", "digits"], "or --whiten"),
     ],
 )
 def test_what_has_no_meaning_is_named(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
