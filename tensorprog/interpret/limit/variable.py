@@ -143,7 +143,7 @@ class Variables:
         collected: dict[Hashable, tuple[float, S, tuple[Use, ...]]] = {}
         for term in terms:
             uses = tuple(sorted(term.uses, key=lambda u: u.factor.id))
-            number, rest = self.scalars.split(term.coef)
+            number, rest = self.scalars.split(self._summed(term.coef, uses))
             bound: dict[Index, Index] = {i: k for k, i in enumerate(_bound(Term(rest, uses)))}
             coef, uses = relabel(Term(rest, uses), bound) if bound else Term(rest, uses)
             key = (coef.node.id, coef.idx, tuple((u.factor.id, u.idx) for u in uses))
@@ -152,6 +152,12 @@ class Variables:
         kept = sorted(((k, v[0]) for k, v in collected.items() if v[0] != 0.0), key=repr)  # an index is a name or a number
         final = tuple(Term(self.scalars.product([collected[k][1]], None, c), collected[k][2]) for k, c in kept)
         return self._intern(("poly", tuple(kept)), lambda i: _make_poly(i, final))
+
+    def _summed(self, coef: S, uses: tuple[Use, ...]) -> S:
+        """The coefficient summed over indices that it alone reads: a chain of mixing matrices is one matrix."""
+        read = {i for u in uses for i in u.idx}
+        kept = [i for i in coef.idx if not isinstance(i, int) or i in read]
+        return coef if len(kept) == len(coef.idx) else self.scalars.product((coef,), kept)
 
     def constant(self, s: S) -> Poly:
         return self.poly(() if self.scalars.is_zero(s) else (Term(s, ()),))
