@@ -39,7 +39,7 @@ def parts(setup: Setup) -> Sequence[Part]:
 def _quick() -> Sequence[Part]:
     """Sizes up to 1024 and two seeds.
 
-    Over seeds of the study (mean and standard deviation) the gap of the exponents is 0.277 +- 0.025 for wrong signs and 0.147 +- 0.008 for the squared
+    Over seeds of the study (mean, standard deviation) the gap of the exponents is 0.277 +- 0.025 for wrong signs and 0.147 +- 0.008 for the squared
     error (seeds 0 .. 3), the total factor of the evolution 3.30 +- 0.31, its late share 0.644 +- 0.027, the kernel distance 0.0043 +- 0.0010 (seeds
     0 .. 4). What is asked for is three standard deviations below the mean, rounded down.
     """
