@@ -39,15 +39,15 @@ def parts(setup: Setup) -> Sequence[Part]:
 def _quick() -> Sequence[Part]:
     """Sizes up to 1024 and two seeds.
 
-    Over seeds of the study (mean, standard deviation) the gap of the exponents is 0.277 +- 0.025 for wrong signs and 0.147 +- 0.008 for the squared
-    error (seeds 0 .. 3), the total factor of the evolution 3.30 +- 0.31, its late share 0.644 +- 0.027, the kernel distance 0.0043 +- 0.0010 (seeds
-    0 .. 4). What is asked for is three standard deviations below the mean, rounded down.
+    Over the seeds 0 .. 4 of the study (mean, standard deviation) the gap of the exponents is 0.278 +- 0.022 for wrong signs and 0.151 +- 0.011 for the
+    squared error, the total factor of the evolution 3.30 +- 0.31, its late share 0.644 +- 0.027, the kernel distance 0.0043 +- 0.0010. What is asked
+    for is three standard deviations below the mean, rounded down.
     """
     training = replace(ADAM, steps=1500)
     xor = Plan((256, 512, 1024), 2, predictors=PREDICTORS[:5], training=training)
     course = Course((0, 100, 400, 1200, 4000), 512)
     return (
-        _law("xor", "XOR of 2 among 20 coordinates", xor, of.drawn("xor", 20, xor), of.all_of(of.gap("2.1", "xor, d = 20", 0.2, 0.12))),
+        _law("xor", "XOR of 2 among 20 coordinates", xor, of.drawn("xor", 20, xor), of.all_of(of.gap("2.1", "xor, d = 20", 0.2, 0.11))),
         _evolution(course, 2**14, total=2.3, late=0.5, moved=0.001),
     )
 
