@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import assert_never
 
-from tensorprog.errors import OutsideTheory
+from tensorprog.errors import InternalError, OutsideTheory
 from tensorprog.gaussian.problem import AnyFactor, Composite, Factor, Power
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Ref, Softmax, Sum, Tensor
 from tensorprog.language.expr import Power as PowerOf
@@ -115,7 +115,7 @@ def expand(e: Expr, at: Factor) -> Terms:
         case Apply(fn, (Mul((Number(c), Ref())),)):
             return ((1.0, (Factor(fn, at.coord, c * at.scale, c * at.shift),)),)
         case PowerOf() | Apply() | Tensor() | Sum() | Gather() | Softmax():
-            raise NotImplementedError(f"{e} is no sum of products of functions of one linear form")
+            raise InternalError(f"{e} is no sum of products of functions of one linear form")
         case _:
             assert_never(e)
 
