@@ -96,7 +96,12 @@ def _merged(e: Expr, rate: Mapping[str, float]) -> Expr:
             exponents[base.name] += exponent  # pyright: ignore[reportArgumentType]
         else:
             rest.append(f)
-    return mul(*rest, *(power(Ref(name), exponent) for name, exponent in exponents.items()))
+    vanishing = tuple(power(Ref(name), exponent) for name, exponent in exponents.items())
+    inside = next((f for f in rest if isinstance(f, Add | Sum) and any(exponents[r] > 0 for t in walk(f) if (r := _divisor(t, rate)))), None)
+    if inside is not None:  # theta (a + sum b / theta) = theta a + sum b
+        spread = rebuild(inside, tuple(_merged(mul(*vanishing, c), rate) for c in children(inside)))
+        return mul(*(f for f in rest if f is not inside), spread)
+    return mul(*rest, *vanishing)
 
 
 def _settled(e: Expr, rate: Mapping[str, float]) -> Expr:

@@ -30,7 +30,9 @@ FOLLOWED: list[tuple[str, dict[str, Any], Literal["squared", "logistic"]]] = [
     ("mlp", {"depth": 3, "nonlinearity": "tanh", "sigma_w": 1.3, "sigma_b": 0.2}, "logistic"),
     ("rnn", {"time": 3, "sigma_b": 0.3}, "squared"),
     ("resnet", {"depth": 2, "sigma_b": 0.1}, "logistic"),
+    ("normalized_mlp", {}, "squared"),
 ]
+SMALL = {"cnn2d": {"height": 2, "width": 2, "depth": 1}, "conv_resnet2d": {"height": 2, "width": 2, "depth": 1}}
 SLOW = [
     ("mlp", {"depth": depth, "nonlinearity": phi, "sigma_w": 1.3, "sigma_b": 0.2}, loss)
     for depth in (1, 2, 3)
@@ -199,7 +201,7 @@ def test_particles_follow_the_kernel_of_the_whole_shelf(name: str) -> None:
 
     The kernel has an error of its own, which each step passes on by eta |K - K'| sum |chi|.
     """
-    net = ZOO[name]()
+    net = ZOO[name](**SMALL.get(name, {}))
     x, rng = inputs(net, 3), np.random.default_rng(2)
     outs = ((net.outputs,) if net.outputs > 1 else ()) + tuple(net.program.size[a] for a in net.output_axes)
     y = rng.normal(size=(3, *outs))
