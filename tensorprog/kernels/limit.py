@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import jax
 from jax import Array
@@ -16,6 +17,7 @@ from tensorprog.kernels.particles import particle_kernels
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.tile import tile
+from tensorprog.language.exchange import from_json, to_json
 from tensorprog.language.program import Network
 
 __all__ = ["Compiled", "Kernels", "compiled", "kernels"]
@@ -63,8 +65,16 @@ def kernels(
         fast = tile(network, strategy=strategy).tabulated(x1, x2)
         if fast is not None:
             return Kernels(fast.kernels["nngp"], fast.kernels["ntk"], {}, fast.error, fast.method)
-    found = compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)
+    found = _compiled(to_json(network), strategy, dots, flat_steps, block)
     if dimension(found.symbolic) <= strategy.max_dimension or given or dots == "stein" or traced((x1, x2)):
         return found(x1, x2, given)
     chosen = jax.random.key(0) if key is None else key
     return particle_kernels(network, x1, x2, samples=samples, replicates=8, key=chosen, dots="drop" if dots == "drop" else "stein")
+
+
+@lru_cache(maxsize=16)
+def _compiled(text: str, strategy: Strategy, dots: Dots, flat_steps: bool, block: int | None) -> Compiled:
+    """`compiled` of the network with this text: a second call, with other data, neither reads nor compiles again."""
+    network = from_json(text)
+    assert isinstance(network, Network)  # to_json has written one
+    return compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)

@@ -66,8 +66,8 @@ def transfer(study: Transfer, limit: Mapping[str, tuple[ArrayLike, ArrayLike]] |
             ax.plot(study.rates, np.where(np.isfinite(loss), loss, np.nan), color=color, lw=1.7, label=f"n = {n}")
             best = int(study.best[k, i])
             ax.plot(study.rates[best], loss[best], "o", ms=8, mfc="none", mec=color, mew=1.8)
-        if limit and name in limit:
-            ax.plot(*map(np.asarray, limit[name]), color=INK, lw=2.2, ls=(0, (4, 2)), label="limit")
+        if limit:  # a parametrization that has no limit has the legend all the same
+            ax.plot(*map(np.asarray, limit.get(name, ((), ()))), color=INK, lw=2.2, ls=(0, (4, 2)), label="limit")
         _rates(ax, study, told=name)
     axes[0].set_ylabel(f"training loss after {study.steps} steps")
     legend(axes[0], "lower left")
