@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data
 from tensorprog.interpret.limit.master import Dots
-from tensorprog.kernels.exact import Compiled, compiled, dimension
+from tensorprog.kernels.exact import Compiled, check_network, compiled, dimension
 from tensorprog.kernels.particles import particle_kernels
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
@@ -60,6 +60,7 @@ def kernels(
         InvalidProgram: data that do not fit the network's inputs.
         OutsideTheory: an expectation that does not exist.
     """
+    check_network(network)
     given = {**(variances or {}), **(scalars or {})}
     if not parts and not given and dots == "derivative" and not flat_steps and not traced((x1, x2)):
         fast = tile(network, strategy=strategy).tabulated(x1, x2)

@@ -57,7 +57,7 @@ def refuse_infinite(k: Kernels) -> None:
 def refuse_unresolved(arrays: Iterable[ArrayLike], error: ArrayLike, method: str) -> None:
     """Quadrature and series resolve a function on the scale of its argument; where they do not, the estimate of their error is no bound either."""
     size = max((float(np.abs(np.asarray(a)).max(initial=0.0)) for a in arrays), default=0.0)
-    if "sampling" not in method and float(np.asarray(error)) > COARSE * size:
+    if {"quadrature", "series"} & set(method.split()) and "sampling" not in method and float(np.asarray(error)) > COARSE * size > 0:
         raise InvalidProgram(
             f"[accuracy] {method} leaves an error of {float(np.asarray(error)):.1g} in kernels of size {size:.1g}: the preactivations are too large "
             "for it. Normalize the inputs, or lower the sigmas."
