@@ -57,10 +57,12 @@ class Expansion(NamedTuple):
 
 def _expansion(product: Product, at: int, u: Law, strategy: Strategy, degrees: slice) -> Expansion:
     rule, h = hermite(strategy.terms)
-    x = root(u.cov(at, at))[..., None] * rule.points + jnp.asarray(u.mean(at))[..., None]
+    scale = root(u.cov(at, at))[..., None]
+    points, projection, fine, rough = (a.astype(scale.dtype) for a in (rule.points, rule.weights[:, None] * h[:, degrees], rule.weights, rule.coarse))
+    x = scale * points + jnp.asarray(u.mean(at))[..., None]
     values = reduce(jnp.multiply, (_value(f, x) for f in product if not isinstance(f, Composite) and f.coord == at))
-    coefficients = jnp.moveaxis(values @ (rule.weights[:, None] * h[:, degrees]), -1, 0)
-    square, coarse = ((values**2 * weights).sum(-1) for weights in (rule.weights, rule.coarse))
+    coefficients = jnp.moveaxis(values @ projection, -1, 0)
+    square, coarse = ((values**2 * weights).sum(-1) for weights in (fine, rough))
     return Expansion(coefficients, root(square - (coefficients**2).sum(0)), root(square), relative_error(square, coarse, square))
 
 
