@@ -26,6 +26,8 @@ def laws(found: Found, name: str) -> Figure:
             bars = np.maximum([rms - low, high - rms], 0.0)
             ax.errorbar(sizes, rms, bars, fmt=MARKERS[i], ls="-", color=COLORS[i], ms=5.5, mec="white", mew=0.8, lw=1.4, capsize=2.5, label=label)
         log_percent(ax)
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(bottom=bottom * (bottom / top) ** 0.5)  # room for the legend
         log_widths(ax, sizes)
         ax.set_xlabel("training points n")
         caption(ax, words, "test points; root-mean-square over seeds, bars: bootstrap")

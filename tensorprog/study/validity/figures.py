@@ -69,7 +69,7 @@ def horizons(found: Found) -> Figure:
     ax.set_ylim(1e-8, 10)
     ax.set_xlabel("time T")
     caption(ax, "One h, growing time: T/α instead of T²/α", "quadratic on the line, α = 10⁴, Lip(h) = Lip(Dh) = R₀ = 1")
-    legend(ax, "lower right")
+    legend(ax, "upper left")
     return fig
 
 
