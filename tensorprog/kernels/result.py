@@ -60,5 +60,5 @@ def refuse_unresolved(arrays: Iterable[ArrayLike], error: ArrayLike, method: str
     if {"quadrature", "series"} & set(method.split()) and "sampling" not in method and float(np.asarray(error)) > COARSE * size > 0:
         raise InvalidProgram(
             f"[accuracy] {method} leaves an error of {float(np.asarray(error)):.1g} in kernels of size {size:.1g}: the preactivations are too large "
-            "for it. Normalize the inputs, or lower the sigmas."
+            "for it, or a batch spans too few dimensions. Normalize the inputs, lower the sigmas, or give batch normalization an eps > 0."
         )

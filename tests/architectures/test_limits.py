@@ -76,7 +76,9 @@ def test_the_limit_is_a_kernel_and_sampling_finds_it(case: tuple[str, dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_the_limit_is_a_kernel_and_sampling_finds_it_for_all(case: tuple[str, dict[str, Any]]) -> None:
-    assert_kernel(case)
+    """Batch normalization with eps: in the three dimensions that the points here span, quadrature without it is off by a third, and refuses."""
+    name, options = case
+    assert_kernel((name, {"eps": 0.1} | options if name == "batchnorm_mlp" else options))
 
 
 @pytest.mark.slow
