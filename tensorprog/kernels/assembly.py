@@ -6,56 +6,107 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import ceil, prod
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.kernels.apart import Own
+from tensorprog.kernels.diagonal import Alone
 from tensorprog.kernels.result import Kernels
 
 T = TypeVar("T")
 Numbers = TypeVar("Numbers", np.ndarray, Array)
 Points = Mapping[str, np.ndarray]
-Block = Callable[[Points, Points], Kernels]
 HUGE = 1 << 21
 
 
-def assembled(block: Block, left: Points, right: Points | None, size: int, *, parts: bool) -> Kernels:
+class Side(NamedTuple):
+    """Points and what is known of each; all arrays have the points first.
+
+    Attributes:
+        own: what their kernels with other points read of them.
+        identity: a number for each, the same for equal points.
+        itself: K(x, x) by name, where the kernels of blocks are those of points that differ; else nothing.
+    """
+
+    points: Points
+    own: Own
+    identity: np.ndarray
+    itself: Mapping[str, np.ndarray]
+
+
+Block = Callable[[Side, Side], Kernels]
+
+
+def sides(left: Points, right: Points | None, alone: Callable[[Points], Alone] | None = None) -> tuple[Side, Side | None]:
+    """The points of a kernel; `alone` finds what blocks of different points need."""
+    known: dict[bytes, int] = {}
+
+    def side(points: Points) -> Side:
+        bare = [a + 0.0 for a in points.values()]  # -0 is 0
+        identity = np.array([known.setdefault(b"".join(a.tobytes() for a in one), len(known)) for one in zip(*bare, strict=True)], int)
+        if alone is None:
+            return Side(points, Own((), ()), identity, {})
+        kernels, own = alone(points)
+        return Side(points, jax.tree.map(np.asarray, own), identity, {name: np.asarray(k) for name, k in named(kernels).items()})
+
+    return side(left), None if right is None else side(right)
+
+
+def named(k: Kernels) -> dict[str, Array]:
+    return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
+
+
+def outline(block: Block, left: Side, right: Side | None, size: int) -> Kernels:
+    """The shapes of one block, and the method."""
+    return jax.eval_shape(block, *(side for side, *_ in (_cut(left, size), _cut(right or left, size))))
+
+
+def assembled(block: Block, left: Side, right: Side | None, size: int, *, parts: bool) -> Kernels:
     """The kernels of left and right (None: left, symmetric to the last bit) from those of blocks of about `size` points, all of one shape."""
-    others = left if right is None else right
-    n1, n2 = count(left), count(others)
-    rows, columns = _starts(n1, size), _starts(n2, size)
-    outline = jax.eval_shape(block, _cut(left, 0, rows.step), _cut(others, 0, columns.step))
-
-    def empty(like: jax.ShapeDtypeStruct) -> np.ndarray:
-        return aligned((n1, n2, *like.shape[2:]), np.dtype(like.dtype))
-
-    whole = {"nngp": empty(outline.nngp), "ntk": empty(outline.ntk)}
-    whole |= {f"of {name}": empty(k) for name, k in outline.by_parameter.items()} if parts else {}
+    rows, columns = _cut(left, size), _cut(right or left, size)
+    like = jax.eval_shape(block, rows[0], columns[0])
+    shapes = {name: k for name, k in named(like).items() if parts or not name.startswith("of ")}
+    whole = {name: aligned((len(left.identity), len((right or left).identity), *k.shape[2:]), np.dtype(k.dtype)) for name, k in shapes.items()}
     errors: list[float] = []
 
     def one(place: tuple[int, int]) -> None:
-        i, j = place
+        a, b = rows[place[0]], columns[place[1]]
+        i, j = place[0] * len(a.identity), place[1] * len(b.identity)
         with jax.enable_x64(True):  # a setting of each thread
-            found = block(_cut(left, i, rows.step), _cut(others, j, columns.step))
-        for name, out in whole.items():
-            k = np.asarray(found.by_parameter[name[3:]] if name.startswith("of ") else getattr(found, name))
-            here = out[i : i + rows.step, j : j + columns.step]
-            k = k[: here.shape[0], : here.shape[1]]
+            found = block(a, b)
+        for name, k in named(found).items():
+            if name not in whole:
+                continue
+            here = whole[name][i : i + len(a.identity), j : j + len(b.identity)]
+            k = _with_equal(np.asarray(k), a, b, name)[: here.shape[0], : here.shape[1]]
             if right is None and i == j:
                 k = (k + mirrored(k)) / 2
             elif right is None:
-                out[j : j + columns.step, i : i + rows.step] = mirrored(k)
+                whole[name][j : j + len(b.identity), i : i + len(a.identity)] = mirrored(k)
             here[:] = k
         errors.append(float(found.error))
 
-    in_threads(one, [(i, j) for i in rows for j in columns if right is not None or i <= j])
+    in_threads(one, [(i, j) for i in range(len(rows)) for j in range(len(columns)) if right is not None or i <= j])
     arrays = {name: jax.device_put(a) for name, a in whole.items()}
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
-    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jnp.asarray(np.max(errors)), outline.method)
+    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jnp.asarray(np.max(errors)), like.method)
+
+
+def _with_equal(k: np.ndarray, a: Side, b: Side, name: str) -> np.ndarray:
+    """K(x, x) where two points of a block are equal."""
+    if not a.itself:
+        return k
+    i, j = np.nonzero(a.identity[:, None] == b.identity)
+    if len(i):
+        k = k.copy()
+        k[i, j] = a.itself[name][i]
+    return k
 
 
 def count(data: Mapping[str, np.ndarray | Array]) -> int:
@@ -99,16 +150,13 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
             pass
 
 
-def _starts(n: int, size: int) -> range:
-    """First points of blocks as equal as can be."""
-    return range(0, max(n, 1), ceil(max(n, 1) / ceil(max(n, 1) / size)))
+def _cut(side: Side, size: int) -> list[Side]:
+    """Parts of about `size` points, as equal as can be; the last point of the last one is repeated up to its size."""
+    n = len(side.identity)
+    step = ceil(max(n, 1) / ceil(max(n, 1) / size))
 
+    def part(start: int, a: np.ndarray) -> np.ndarray:
+        short = step - len(a[start : start + step])
+        return np.pad(a[start : start + step], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short and n else a[start : start + step]
 
-def _cut(data: Points, start: int, size: int) -> Points:
-    """Points from `start` on, the last one repeated up to `size`."""
-
-    def cut(a: np.ndarray) -> np.ndarray:
-        short = size - len(a[start : start + size])
-        return np.pad(a[start : start + size], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short and len(a) else a[start : start + size]
-
-    return {name: cut(a) for name, a in data.items()}
+    return [jax.tree.map(partial(part, start), side) for start in range(0, max(n, 1), step)]

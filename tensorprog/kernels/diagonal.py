@@ -1,79 +1,83 @@
-"""K(x, x) of every point, (N, *positions, *positions): N entries by the rules, without the other N^2 - N."""
+"""What is found once a point: K(x, x), (N, *positions, *positions), and what the kernels of its pairs with other points read of it alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.interpret.limit.data import leaves
+from tensorprog.interpret.limit.data import Arrays, leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
-from tensorprog.kernels.exact import Arrays, Symbolic, runnable
+from tensorprog.kernels.apart import Own, Shared, itself
 from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.symbolic import Symbolic, kernels_of, runnable, values
 
 HELD = 1 << 22  # numbers in one intermediate array
+Given = Mapping[str, Array | float]
+
+
+class Alone(NamedTuple):
+    """Kernels with one axis of points, and what pairs read."""
+
+    kernels: Kernels
+    own: Own
 
 
 @dataclass(frozen=True)
 class Diagonal:
-    """(points) -> `Kernels` whose arrays have one axis of points; differentiable."""
+    """(points, values of variances and open scalars) -> `Alone`; differentiable."""
 
-    block: Callable[[Arrays], Kernels]
+    block: Callable[[Arrays, Given], Alone]
     most: int
 
-    def __call__(self, points: Arrays) -> Kernels:
+    def __call__(self, points: Arrays, given: Given | None = None) -> Alone:
         """By blocks of a power of two, so that few sizes are compiled."""
-        n = next(iter(points.values())).shape[0]
-        size = min(self.most, 1 << max(n - 1, 0).bit_length())
-        parts = [self.block({name: _filled(a[at : at + size], size) for name, a in points.items()}) for at in range(0, max(n, 1), size)]
+        n, size = len(next(iter(points.values()))), self.size(points)
+        parts = [self.block(_filled(points, at, size), given or {}) for at in range(0, max(n, 1), size)]
         return jax.tree.map(lambda *a: jnp.concatenate(a)[:n] if a[0].ndim else jnp.stack(a).max(), *parts)
 
+    def outline(self, points: Arrays, given: Given) -> Alone:
+        """The shapes and the method of a block, which is traced for it and not computed."""
+        return jax.eval_shape(self.block, jax.eval_shape(partial(_filled, at=0, size=self.size(points)), points), given)
 
-def diagonal(found: Symbolic, strategy: Strategy) -> Diagonal:
+    def size(self, points: Arrays) -> int:
+        return min(self.most, 1 << max(len(next(iter(points.values()))) - 1, 0).bit_length())
+
+
+def diagonal(found: Symbolic, shared: Shared, strategy: Strategy) -> Diagonal:
     """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it."""
     program = found.master.program
     positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return Diagonal(runnable(found, partial(_block, found, strategy)), max(1, HELD // positions**2))
+    return Diagonal(runnable(found, partial(_block, found, shared, strategy)), max(1, HELD // positions**2))
 
 
-def _block(found: Symbolic, strategy: Strategy, points: Arrays) -> Kernels:
-    n, size, fetch = next(iter(points.values())).shape[0], found.master.program.size, _leaf(found, points)
-    shape = (n, 1, *(size[a.rstrip("'")] for a in found.order))
+def _block(found: Symbolic, shared: Shared, strategy: Strategy, points: Arrays, given: Given) -> Alone:
+    n = len(next(iter(points.values())))
 
     def run(how: Strategy) -> Run:
-        numbers = Numbers(found.master.e, fetch, how, jnp.ones((n, 1), bool))
-        both = {"nngp": [found.nngp], "ntk": list(found.contributions.values())}
-        values = {
-            name: sum((jnp.broadcast_to(numbers.value(s, found.order), shape) for s in every), jnp.zeros(shape)) for name, every in both.items()
-        }
-        return Run(values, methods_of(numbers), len(numbers.estimates))
+        numbers = Numbers(found.master.e, itself(leaves(found.master.program, (points, points), given, given)), how, same=True)
+        kernels = jax.tree.map(lambda k: k[:, 0], values(found, numbers, (n, 1)))
+        return Run((kernels, shared.values(numbers, n)), methods_of(numbers), len(numbers.estimates))
 
-    value, error, method = measured(run, strategy)
-    return Kernels(value["nngp"][:, 0], value["ntk"][:, 0], {}, jnp.maximum(error["nngp"].max(), error["ntk"].max()), method)
+    (kernels, own), (errors, _), method = measured(run, strategy)
+    return Alone(kernels_of(kernels, errors, method), own)
 
 
-def _leaf(found: Symbolic, points: Arrays) -> Callable[[Hashable], Array]:
-    """Every Gram entry is that of a point with itself, whichever side is asked."""
-    given = leaves(found.master.program, (points, points), {}, {})
+def _filled(points: Arrays, at: int, size: int) -> dict[str, Array]:
+    """`size` points from `at` on, the last one repeated; zeros where there is none."""
 
-    def leaf(key: Hashable) -> Array:
-        match key:
-            case ("gram", a, int(), b, int()):
-                return given(("gram", a, 0, b, 0))
-            case _:
-                return given(key)
+    def filled(a: Array | np.ndarray) -> Array:
+        part = a[at : at + size]
+        short = [(0, size - len(part))] + [(0, 0)] * (a.ndim - 1)
+        return jnp.pad(part, short, mode="edge" if len(part) else "constant")
 
-    return leaf
-
-
-def _filled(a: Array, size: int) -> Array:
-    """The points, the last one repeated up to `size`; zeros where there is none."""
-    short = [(0, size - a.shape[0])] + [(0, 0)] * (a.ndim - 1)
-    return jnp.pad(a, short, mode="edge" if a.shape[0] else "constant")
+    return {name: filled(a) for name, a in points.items()}

@@ -1,149 +1,35 @@
-"""NNGP and NTK of a network in the limit (Yang 2020, "Tensor Programs II", eq. 12; Yang & Littwin 2021, Theorem 5.1).
-
-A trained matrix contributes sigma_W^2 (m/N) sum over pairs of its uses and positions of E[l l'] E[r r'], where its gradient is sum l r^T; a trained
-vector p contributes var_p (m_p/N) sum E[Z^{dp} Z^{dp'}]; an embedding sigma_U^2 (m/N) sum E[dg dg'] <xi, xi'> / d. The network is read once
-for x1 and once for x2.
-"""
+"""NNGP and NTK of a network in the limit, exact: read once, compiled, and computed by blocks of pairs of points."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from math import isqrt, prod
 from operator import and_
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.interpret.limit.data import Data, data_of, leaves
-from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
-from tensorprog.interpret.limit.mixture import quadratics
+from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
+from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.numbers import Numbers
-from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Hot, Node, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
-from tensorprog.interpret.limit.variable import Composite
-from tensorprog.kernels.assembly import Points, assembled, count, mirrored
+from tensorprog.kernels.apart import Own, Shared, shared
+from tensorprog.kernels.assembly import Points, Side, assembled, count, mirrored, outline, sides
+from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
-from tensorprog.kernels.uncompiled import traced_once
-from tensorprog.language.instr import Embedding, InitVector
+from tensorprog.kernels.symbolic import Symbolic, kernels_of, nodes, runnable, symbolic, unvalued, values
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
-from tensorprog.transform.backprop import Backprop, backprop
-from tensorprog.transform.flatten import without_deltas
 
-Arrays = Mapping[str, Array]
-DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
-CACHED, HELD = 1 << 18, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
-
-
-@dataclass(frozen=True)
-class Symbolic:
-    """The kernels of a network as symbolic scalars, before any data: a pure function of Gram entries once compiled."""
-
-    network: Network
-    master: Master
-    nngp: S
-    contributions: Mapping[str, S]
-    order: tuple[str, ...]
-
-
-def symbolic(network: Network, *, matched: bool = False, dots: Dots = "derivative", flat_steps: bool = False, ntk: bool = True) -> Symbolic:
-    """Read the network for x1 and x2 and write its kernels as symbolic scalars; without the NTK nothing contributes to it."""
-    b = backprop(network)
-    if flat_steps:
-        warnings.warn("flat_steps: derivatives of steps count as 0, as in automatic differentiation; the NTK of the theorem differs", stacklevel=3)
-        b = replace(b, program=without_deltas(b.program))
-    master = Master(b.program, matched=matched, dots=dots)
-    k = _Contributions(network, b, master)
-    order = (*b.outputs.values(), *map(primed, b.outputs.values()))
-    readouts = dict.fromkeys(r.vector for r in network.readouts)
-    nngp = master.scalars.total((1.0, k.vector(b.program.init[name])) for name in readouts)
-    return Symbolic(network, master, nngp, {name: k.trained(name) for name in network.parameters if ntk}, order)
-
-
-class _Contributions:
-    """What each tensor adds to the kernel: sums over pairs of uses, the left one for x1, the right one for x2."""
-
-    def __init__(self, network: Network, b: Backprop, master: Master) -> None:
-        self.network, self.b, self.master, self.s = network, b, master, master.scalars
-        self.left, self.right = master.env(LEFT), master.env(RIGHT)
-        self.copies = tuple(b.outputs.values())
-
-    def trained(self, name: str) -> S:
-        training = self.network.trained(name)
-        if training.rate == 0.0:
-            return self.s.zero
-        whole = self._whole(name)
-        if training.convention == "sigma" and not self._is_readout(name):
-            whole = self.s.product((whole, self.s.function(-1.0, (self.s.leaf(("variance", name)),))))
-        elif training.convention == "sigma":
-            sigma = next(r.sigma for r in self.network.readouts if r.vector == name)
-            whole = self.s.product((whole,), None, sigma**-2.0)
-        return self.s.product((whole,), None, training.rate)
-
-    def _is_readout(self, name: str) -> bool:
-        return any(r.vector == name for r in self.network.readouts)
-
-    def _whole(self, name: str) -> S:
-        p = self.b.program
-        if name in p.matrix:
-            return self.matrix(name)
-        embedded = [v for v in p.vectors if isinstance(v.law, Embedding) and v.law.matrix == name]
-        if embedded:
-            return self.embedding(name, embedded)
-        return self.vector(p.init[name])
-
-    def matrix(self, name: str) -> S:
-        uses = self.b.uses.get(name, ())
-        scale = self._ratio(self.b.program.matrix[name].rows)
-        variance = self.s.leaf(("variance", name))
-        pairs = [self._outer(u, w) for u in uses for w in uses]
-        return self.s.product((variance, self.s.total((1.0, s) for s in pairs)), None, scale)
-
-    def _outer(self, use: tuple[str, str], other: tuple[str, str]) -> S:
-        """sum over positions of E[l l'] E[r r']."""
-        return self._contract(self._pair(use[0], other[0]), self._pair(use[1], other[1]))
-
-    def embedding(self, name: str, vectors: list[InitVector]) -> S:
-        parts: list[S] = []
-        for v in vectors:
-            for w in vectors:
-                if v.name not in self.b.adjoint or w.name not in self.b.adjoint:
-                    continue
-                parts.append(self._contract(self._gradients(v.name, w.name), self._pair(v.name, w.name)))
-        return self.s.product((self.s.total((1.0, s) for s in parts),), None, self._ratio(vectors[0].width))
-
-    def vector(self, v: object) -> S:
-        assert isinstance(v, InitVector)
-        if v.name not in self.b.adjoint:
-            return self.s.zero
-        both = self._gradients(v.name, v.name)
-        same = {primed(a): a for a in sorted(v.axes)}  # independent entries: only equal positions meet
-        summed = self._contract(rename(both, same))
-        return self.s.product((self.s.leaf(("variance", v.name)), summed), None, self._ratio(v.width))
-
-    def _gradients(self, x: str, y: str) -> S:
-        return self._pair(self.b.adjoint[x], self.b.adjoint[y])
-
-    def _pair(self, x: str, y: str) -> S:
-        return self.master.pair(self.left[x], self.right[y])
-
-    def _contract(self, *parts: S) -> S:
-        return self.s.product(parts, (*self.copies, *map(primed, self.copies)))
-
-    def _ratio(self, width: str) -> float:
-        p = self.b.program
-        return float(p.width[width].ratio / p.width[self.b.base].ratio)
+CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
 
 
 @dataclass(frozen=True)
@@ -155,7 +41,9 @@ class Compiled:
 
     network: Network
     symbolic: Symbolic
-    tile: Callable[[Arrays | Points, Arrays | Points, Array | np.ndarray, Mapping[str, Array | float]], Kernels]
+    tile: Callable[[Arrays, Arrays, Array | np.ndarray, Given], Kernels]
+    pair: Callable[[Arrays, Arrays, Own, Own, Given], Kernels]
+    alone: Diagonal
     block: int | None = None
     parts: bool = True
 
@@ -173,17 +61,28 @@ class Compiled:
         refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return found
 
-    def _by_blocks(self, left: Points, right: Points | None, variances: Mapping[str, Array | float]) -> Kernels:
-        """By small blocks where all expectations have closed forms; else by large ones, in which what reads one point only is shared."""
-
-        def block(a: Points, b: Points) -> Kernels:
-            return self.tile(a, b, same_points(a, b), variances)
-
+    def _by_blocks(self, left: Points, right: Points | None, given: Given) -> Kernels:
+        """By small blocks from what is found once a point where all expectations have closed forms; else by large ones, each for itself."""
         most = max(1, count(left), count(right or left))
-        small = self.block or min(most, _side(self.symbolic, CACHED))
-        outline = jax.eval_shape(block, *({name: a[:small] for name, a in side.items()} for side in (left, right or left)))
-        exact = {*outline.method.split(" and ")} <= EXACT
-        return assembled(block, left, right, small if exact else self.block or min(most, _side(self.symbolic, HELD)), parts=self.parts)
+        if is_exact(self.alone.outline(left, given).kernels):
+            size = self.block or min(most, _side(self.symbolic, CACHED))
+            rows, columns = sides(left, right, lambda points: self.alone(points, given))
+            block = partial(self._block, given)
+            if is_exact(outline(block, rows, columns, size)):
+                return assembled(block, rows, columns, size, parts=self.parts)
+        rows, columns = sides(left, right)
+        size = self.block or min(most, _side(self.symbolic, HELD))
+        return assembled(partial(self._whole_block, given), rows, columns, size, parts=self.parts)
+
+    def _block(self, given: Given, a: Side, b: Side) -> Kernels:
+        return self.pair(a.points, b.points, a.own, b.own, given)
+
+    def _whole_block(self, given: Given, a: Side, b: Side) -> Kernels:
+        return self.tile(a.points, b.points, a.identity[:, None] == b.identity, given)
+
+
+def is_exact(k: Kernels) -> bool:
+    return {*k.method.split(" and ")} <= EXACT
 
 
 def compiled(
@@ -201,13 +100,10 @@ def compiled(
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
-    return Compiled(network, found, runnable(found, partial(_tile, found, strategy)), block, parts)
-
-
-def runnable(found: Symbolic, f: Callable[..., Any]) -> Callable[..., Any]:
-    """f compiled; by NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second."""
-    deep = sum(1 for _ in nodes(found)) > DEEP and not any(node.sizes for node in nodes(found))
-    return traced_once(f) if deep else jax.jit(f)
+    once = shared(unvalued(found, same=False), found.asked)
+    alone = diagonal(found, once, strategy)
+    tile, pair = (runnable(found, f) for f in (partial(_tile, found, strategy), partial(_pair, found, once, strategy)))
+    return Compiled(network, found, tile, pair, alone, block, parts)
 
 
 def check_network(network: Network) -> None:
@@ -217,35 +113,6 @@ def check_network(network: Network) -> None:
             f"[kernel] a kernel is that of a network, not of {type(network).__name__}. Give it a readout (tp.network), or use `limit`."
         )
     check(network).raise_if_invalid()
-
-
-def dimension(found: Symbolic) -> int:
-    """The most linear forms that any expectation of functions of non-linear variables (composites) reads together; 0 where there is none.
-
-    Closed forms and Wick's rule take any number of forms; composites are left to quadrature up to three, and beyond that to sampling.
-    """
-    most = 0
-    for node in nodes(found):
-        if isinstance(node.op, Expectation):
-            uses = node.op.problem.uses
-            if any(isinstance(u.factor, Composite) for u in uses) and quadratics(found.master.scalars, uses) is None:
-                most = max(most, len({f for u in uses for f in forms_of(u, {})}))
-                if most > 3:
-                    return most
-    return most
-
-
-def nodes(found: Symbolic) -> Iterator[Node]:
-    """What the kernels are computed from, each once."""
-    numbers = Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy())
-    seen: set[Node] = set()
-    stack = [found.nngp.node, *(s.node for s in found.contributions.values())]
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            yield node
-            stack.extend(numbers.children(node))
 
 
 def same_features(left: Arrays, right: Arrays) -> None:
@@ -278,18 +145,24 @@ def _side(found: Symbolic, numbers: int) -> int:
     return max(1, isqrt(numbers // positions))
 
 
-def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, overrides: Mapping[str, Array | float]) -> Kernels:
-    """The kernels of one tile; `overrides` are variances of tensors and values of open scalars, by name."""
-    program = found.master.program
-    fetch = leaves(program, (left, right), overrides, overrides)
-    shape = (*same.shape, *(program.size[a.rstrip("'")] for a in found.order))
+def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, given: Given) -> Kernels:
+    """The kernels of one tile; `given` are variances of tensors and values of open scalars, by name."""
+    fetch = leaves(found.master.program, (left, right), given, given)
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, fetch, how, same)
-        nngp = jnp.broadcast_to(numbers.value(found.nngp, found.order), shape)
-        parts = {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
-        return Run((nngp, sum(parts.values(), jnp.zeros_like(nngp)), parts), methods_of(numbers), len(numbers.estimates))
+        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), len(numbers.estimates))
 
-    (nngp, ntk, parts), errors, method = measured(run, strategy)
-    error = jnp.maximum(errors[0].max(initial=0.0), errors[1].max(initial=0.0))
-    return Kernels(nngp, ntk, parts, error, method)
+    return kernels_of(*measured(run, strategy))
+
+
+def _pair(found: Symbolic, once: Shared, strategy: Strategy, left: Arrays, right: Arrays, row: Own, column: Own, given: Given) -> Kernels:
+    """The same of points none of which are equal, from what is known of each."""
+    fetch = leaves(found.master.program, (left, right), given, given)
+    expectations = sum(isinstance(node.op, Expectation) for node in nodes(found))
+
+    def run(how: Strategy) -> Run:
+        numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column))
+        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), expectations)
+
+    return kernels_of(*measured(run, strategy))

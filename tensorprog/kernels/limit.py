@@ -12,10 +12,11 @@ from jax.typing import ArrayLike
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data
 from tensorprog.interpret.limit.master import Dots
-from tensorprog.kernels.exact import Compiled, check_network, compiled, dimension
+from tensorprog.kernels.exact import Compiled, check_network, compiled
 from tensorprog.kernels.particles import particle_kernels
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.symbolic import dimension
 from tensorprog.kernels.tile import tile
 from tensorprog.language.exchange import from_json, to_json
 from tensorprog.language.program import Network

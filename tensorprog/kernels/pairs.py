@@ -17,7 +17,7 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import EXACT, methods_of
-from tensorprog.kernels.exact import Symbolic
+from tensorprog.kernels.symbolic import Symbolic
 from tensorprog.kernels.uncompiled import uncompiled
 
 LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere

@@ -16,7 +16,6 @@ from jax.typing import ArrayLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
-from tensorprog.kernels.diagonal import Diagonal, diagonal
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.precision import traced
@@ -70,15 +69,11 @@ class Tile:
     def diagonal(self, x: ArrayLike | Data) -> Result:
         """K(x, x) of every point alone, {name: (N, *output positions, *output positions)}: N entries, not N^2."""
         with nullcontext() if traced(x) else jax.enable_x64(True):
-            found = self._own(data_of(self.network.program, x, "x"))
+            found = self.exact.alone(data_of(self.network.program, x, "x")).kernels
         refuse_infinite(found)
         if not traced(found):
             refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return self._asked(found)
-
-    @cached_property
-    def _own(self) -> Diagonal:
-        return diagonal(self.exact.symbolic, self.strategy)
 
     def tabulated(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result | None:
         """The kernels by tables, or None: for few pairs, and where the network or the data have no table."""

@@ -9,8 +9,9 @@ import pytest
 import tensorprog as tp
 from architectures.normalized_mlp import batchnorm_mlp
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.kernels.exact import compiled, dimension, symbolic
+from tensorprog.kernels.exact import compiled
 from tensorprog.kernels.particles import particle_kernels
+from tensorprog.kernels.symbolic import dimension, symbolic
 
 RECORDED = np.load(Path(__file__).parents[1] / "oracles" / "architectures.npz")
 BATCHES = np.concatenate([RECORDED["bn_x1"], RECORDED["bn_x2"]])[None]

@@ -15,6 +15,7 @@ from tensorprog.language.instr import Embedding, Gaussian
 from tensorprog.language.program import Program
 
 Data = Mapping[str, ArrayLike]
+Arrays = Mapping[str, Array] | Mapping[str, np.ndarray]
 
 
 def variances(program: Program) -> dict[str, float]:
@@ -30,10 +31,7 @@ def variances(program: Program) -> dict[str, float]:
 
 
 def leaves(
-    program: Program,
-    sides: tuple[Mapping[str, Array], Mapping[str, Array]],
-    given: Mapping[str, Array | float],
-    overrides: Mapping[str, Array | float],
+    program: Program, sides: tuple[Arrays, Arrays], given: Mapping[str, Array | float], overrides: Mapping[str, Array | float]
 ) -> Callable[[Hashable], Array]:
     """The arrays of the graph's leaves, of shape (N1 or 1, N2 or 1, *positions)."""
     known = variances(program) | dict(overrides)
@@ -60,7 +58,7 @@ def leaves(
     return leaf
 
 
-def gram(a: Array, b: Array, i: int, j: int, rank: int) -> Array:
+def gram(a: Array | np.ndarray, b: Array | np.ndarray, i: int, j: int, rank: int) -> Array:
     """<a, b> / d for data (N, *positions, d) of the sides i and j: (N1 or 1, N2 or 1, *positions of a, *positions of b)."""
     letters = "abcdefghijklm"
     p, q = letters[:rank], letters[rank : rank + b.ndim - 2]

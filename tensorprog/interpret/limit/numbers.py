@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from types import MappingProxyType
@@ -48,8 +48,8 @@ class Numbers:
 
     Args:
         leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
-        same: (N1, N2), true where left and right input are equal; needed where the graph has `Matched` nodes.
-        known: values of nodes that need not be computed.
+        same: (N1, N2), true where left and right input are equal, or one answer for all pairs; needed where the graph has `Matched` nodes.
+        known: what need not be computed, as `pattern` names what is read: a node at all positions, or a diagonal of it.
     """
 
     def __init__(
@@ -57,53 +57,57 @@ class Numbers:
         e: Expectations,
         leaves: Callable[[Hashable], Array],
         strategy: Strategy,
-        same: Array | None = None,
-        known: Mapping[Node, Array] = MappingProxyType({}),
+        same: Array | bool | None = None,
+        known: Mapping[S, Array] = MappingProxyType({}),
     ) -> None:
         self._e, self._leaves, self._strategy, self._same = e, leaves, strategy, same
-        self._arrays: dict[Node, Array] = dict(known)
+        self._arrays: dict[Node, Array] = {s.node: a for s, a in known.items() if is_whole(s)}
+        self._diagonals = {s: a for s, a in known.items() if not is_whole(s)}
         self._coordinates: dict[Node, Coordinates] = {}
         self.estimates: list[Estimate] = []
 
     def value(self, s: S, order: tuple[Index, ...]) -> Array:
         """The array of s with its positions in `order` (size 1 where s has no such index)."""
-        self._need(s.node)
+        self._need(s)
         return self.read(s, order)
 
-    def _need(self, node: Node) -> None:
-        stack = [node]
+    def _need(self, s: S) -> None:
+        stack = self._missing([s])
         while stack:
             top = stack[-1]
             if top in self._arrays:
                 stack.pop()
                 continue
-            missing = [n for n in self.children(top) if n not in self._arrays]
+            missing = self._missing(self.reads(top))
             if missing:
                 stack.extend(missing)
             else:
                 self._arrays[top] = self._compute(top)
                 stack.pop()
 
-    def children(self, node: Node) -> list[Node]:
-        """What a node is computed from."""
+    def _missing(self, asked: Sequence[S]) -> list[Node]:
+        return [s.node for s in asked if s.node not in self._arrays and not (self._diagonals and pattern(s)[0] in self._diagonals)]
+
+    def reads(self, node: Node) -> list[S]:
+        """What a node is computed from, as it is read."""
         match node.op:
             case Num() | Leaf() | Hot():
                 return []
             case Product(_, parts) | Function(_, parts):
-                return [p.node for p in parts]
+                return list(parts)
             case Total(terms):
-                return [s.node for _, s in terms]
+                return [s for _, s in terms]
             case Normalized(part, _):
-                return [part.node]
+                return [part]
             case Matched(cross, own):
-                return [cross.node, own.node]
+                return [own] if self._same is True else [cross] if self._same is False else [cross, own]
             case Regression(covariances, moments, _, _):
-                return [s.node for row in (*covariances, moments) for s in row]
+                return [s for row in (*covariances, moments) for s in row]
             case Expectation(problem):
                 found = self._coordinates.get(node)
                 if found is None:
                     found = self._coordinates[node] = coordinates(self._e, problem)
-                return [s.node for s in found.scalars]
+                return found.scalars
             case _:
                 assert_never(node.op)
 
@@ -126,9 +130,7 @@ class Numbers:
             case Normalized(part, along):
                 return jax.nn.softmax(self.read(part, ranks), axis=2 + along)
             case Matched(cross, own):
-                assert self._same is not None
-                same = self._same.reshape(*self._same.shape, *(1,) * len(ranks))
-                return jnp.where(same, self.read(own, ranks), self.read(cross, ranks))
+                return self._matched(cross, own, ranks)
             case Regression():
                 return self._regression(node.op, node.sizes)
             case Expectation(problem):
@@ -136,10 +138,16 @@ class Numbers:
             case _:
                 assert_never(node.op)
 
+    def _matched(self, cross: S, own: S, ranks: tuple[Index, ...]) -> Array:
+        assert self._same is not None
+        if isinstance(self._same, bool):
+            return self.read(own if self._same else cross, ranks)
+        same = self._same.reshape(*self._same.shape, *(1,) * len(ranks))
+        return jnp.where(same, self.read(own, ranks), self.read(cross, ranks))
+
     def read(self, s: S, order: tuple[Index, ...]) -> Array:
         """A computed node at the indices of s: diagonals taken, fixed positions read, axes brought to `order`."""
-        a = self._arrays[s.node]
-        names = list(s.idx)
+        a, names = self._found(s)
         for k in reversed(range(len(names))):
             name = names[k]
             if isinstance(name, At):
@@ -154,6 +162,13 @@ class Numbers:
         present = [i for i in order if i in shape]
         moved = a.transpose(0, 1, *(2 + names.index(i) for i in present))
         return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in order))
+
+    def _found(self, s: S) -> tuple[Array, list[Index]]:
+        """The array of s, and the index of each of its positions."""
+        if s.node in self._arrays:
+            return self._arrays[s.node], list(s.idx)
+        diagonal, names = pattern(s)
+        return self._diagonals[diagonal], list(names)
 
     def _product(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         if any(has_delta(p.node) for p in parts):
@@ -273,6 +288,17 @@ class Numbers:
 def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
     assert not isinstance(f, gaussian.Composite)
     return replace(f, coord=place[f.coord])
+
+
+def pattern(s: S) -> tuple[S, tuple[Index, ...]]:
+    """s with its indices numbered by appearance, so that equal reads have equal names, and the indices that are read, each once."""
+    names = tuple(dict.fromkeys(i for i in s.idx if not isinstance(i, At)))
+    return S(s.node, tuple(i if isinstance(i, At) else names.index(i) for i in s.idx)), names
+
+
+def is_whole(s: S) -> bool:
+    """Whether s is its node at all positions, in their order."""
+    return s.idx == tuple(range(len(s.node.sizes)))
 
 
 def has_delta(node: Node) -> bool:

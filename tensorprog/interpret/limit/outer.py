@@ -62,7 +62,7 @@ def _constants(e: Expectations, mean: Node) -> list[Node]:
 
     def visit(node: Node) -> bool:
         if node not in depends:
-            below = numbers.children(node)
+            below = [s.node for s in numbers.reads(node)]
             reads = [visit(n) for n in below]
             depends[node] = any(reads) or (isinstance(node.op, Leaf) and isinstance(node.op.key, tuple) and node.op.key[0] == "own")
             if depends[node]:
@@ -79,10 +79,10 @@ def _function(e: Expectations, mean: S, own: list[str], constants: list[Node]) -
 
     def one(x: tuple[Array, ...]) -> Array:
         given: dict[Hashable, Array] = {("own", name): value.reshape(1, 1) for name, value in zip(own, x, strict=False)}
-        rest, known = list(x[len(own) :]), dict[Node, Array]()
+        rest, known = list(x[len(own) :]), dict[S, Array]()
         for node in constants:
             count = prod(node.sizes)
-            known[node], rest = jnp.stack(rest[:count]).reshape(1, 1, *node.sizes), rest[count:]
+            known[S(node, tuple(range(len(node.sizes))))], rest = jnp.stack(rest[:count]).reshape(1, 1, *node.sizes), rest[count:]
         return Numbers(e, given.__getitem__, Strategy(), known=known).value(mean, ())[0, 0]
 
     def body(*x: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.kernels.exact import dimension
+from tensorprog.kernels.symbolic import dimension
 from tensorprog.kernels.tile import OUTPUTS, Tile
 from tensorprog.kernels.tiles.rules import ByRules, by_rules
 from tensorprog.kernels.tiles.spread import Device, Kernel, Points

@@ -1,0 +1,104 @@
+"""Kernels of pairs of points from what is found once a point: what depends on one point only (variances, attention weights), and K(x, x).
+
+A scalar of the kernel of two points reads both, or one, or none. What reads one is found for every point before the pairs, and pairs of equal points,
+whose kernel is that of a point with itself, need no expectations of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from tensorprog.interpret.limit.numbers import Numbers, pattern
+from tensorprog.interpret.limit.scalar import At, Leaf, Node, S
+
+LEFT, RIGHT = frozenset({0}), frozenset({1})
+
+
+class Own(NamedTuple):
+    """What the pairs of a point read of it alone, (N, *positions) each: where it is the left point of a pair, and where it is the right one."""
+
+    left: tuple[Array, ...]
+    right: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The scalars that make up `Own`."""
+
+    left: tuple[S, ...]
+    right: tuple[S, ...]
+
+    def values(self, numbers: Numbers, points: int) -> Own:
+        """Of `numbers` in which both points of a pair are one: arrays (N, 1, *positions)."""
+
+        def side(asked: tuple[S, ...]) -> tuple[Array, ...]:
+            found = (numbers.value(s, tuple(dict.fromkeys(s.idx))) for s in asked)
+            return tuple(jnp.broadcast_to(a[:, 0], (points, *a.shape[2:])) for a in found)
+
+        return Own(side(self.left), side(self.right))
+
+    def known(self, left: Own, right: Own) -> dict[S, Array]:
+        """What the pairs of some left and some right points need not compute."""
+        found = {s: a[:, None] for s, a in zip(self.left, left.left, strict=True)}
+        return found | {s: a[None] for s, a in zip(self.right, right.right, strict=True)}
+
+
+def shared(numbers: Numbers, asked: Iterable[S]) -> Shared:
+    """The reads of one point alone by scalars of two points, as large as can be; `numbers` must know which of `Matched` to read."""
+    order = below(numbers, asked)
+    points: dict[Node, frozenset[int]] = {}
+    for node in order:
+        points[node] = frozenset[int]().union(_points(node), *(points[s.node] for s in numbers.reads(node)))
+    reads: dict[Node, set[S]] = {}
+    for node in order:
+        for s in numbers.reads(node) if len(points[node]) == 2 else ():
+            if len(points[s.node]) == 1:
+                reads.setdefault(s.node, set()).add(pattern(s)[0])
+    sides: dict[frozenset[int], list[S]] = {LEFT: [], RIGHT: []}
+    for node, found in reads.items():
+        one = next(iter(found))
+        whole = len(found) > 1 or any(isinstance(i, At) for i in one.idx)
+        sides[points[node]].append(S(node, tuple(range(len(node.sizes)))) if whole else one)
+    return Shared(tuple(sides[LEFT]), tuple(sides[RIGHT]))
+
+
+def below(numbers: Numbers, asked: Iterable[S]) -> list[Node]:
+    """What scalars are computed from, and themselves: each node once, after what it reads."""
+    found: dict[Node, None] = {}
+    stack = [(s.node, False) for s in asked]
+    while stack:
+        node, ready = stack.pop()
+        if node in found:
+            continue
+        if ready:
+            found[node] = None
+        else:
+            stack.append((node, True))
+            stack.extend((s.node, False) for s in numbers.reads(node) if s.node not in found)
+    return list(found)
+
+
+def _points(node: Node) -> frozenset[int]:
+    match node.op:
+        case Leaf(("gram", _, int(i), _, int(j))):
+            return frozenset({i, j})
+        case _:
+            return frozenset()
+
+
+def itself(given: Callable[[Hashable], Array]) -> Callable[[Hashable], Array]:
+    """Leaves in which every Gram entry is that of a left point with itself, whichever points are asked."""
+
+    def leaf(key: Hashable) -> Array:
+        match key:
+            case ("gram", a, int(), b, int()):
+                return given(("gram", a, 0, b, 0))
+            case _:
+                return given(key)
+
+    return leaf
