@@ -64,7 +64,7 @@ def attention(w: Workload, x: np.ndarray) -> Compute:
 def empirical(network: tp.Network, w: Workload, x: np.ndarray) -> Compute:
     n = w.options["width"]
     params = {name: a.astype(jnp.float32) for name, a in tp.sample(network, jax.random.key(0), n, x.shape[-1]).items()}
-    kernels = empirical_kernels(network, n, outputs="full")
+    kernels = empirical_kernels(network, n, outputs="full", parts=False)
     return lambda: {"ntk": jax.block_until_ready(kernels(params, x).ntk)}
 
 

@@ -26,7 +26,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.interpret.expression import evaluate
+from tensorprog.interpret.expression import average, evaluate
 from tensorprog.interpret.initial import gaussians, positions, scale
 from tensorprog.interpret.outer import outer
 from tensorprog.language.expr import copies, refs
@@ -140,8 +140,8 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
                 constant = vectors.isdisjoint(refs(psi))
                 values[out] = jnp.broadcast_to(value[..., None], (*value.shape, size[program.width_of[out] or ""])) if constant else value
             case Moment(out, psi):
-                value = evaluate(psi, values, program.axes_of, vectors)
-                values[out] = value if vectors.isdisjoint(refs(psi)) else value.mean(-1)
+                mean = evaluate if vectors.isdisjoint(refs(psi)) else average
+                values[out] = mean(psi, values, program.axes_of, vectors)
             case OuterNonlin(out, psi):
                 values[out] = outer(psi, values, dict.fromkeys(copies(psi), values), program.axes_of, vectors, size[program.width_of[out] or ""])
             case _:

@@ -47,7 +47,7 @@ class EmpiricalKernels:
     Attributes:
         nngp: sigma_v^2 x . x' / N summed over readouts: the covariance of f over readout vectors, given the body. Tends to the NNGP.
         ntk: sum over trained tensors of df/dw . df'/dw times their learning rates (times N for kind "moment").
-        by_parameter: the contribution of every tensor; they add up to `ntk`.
+        by_parameter: the contribution of every tensor; they add up to `ntk`. Empty where it was not asked for.
     """
 
     nngp: Array
@@ -65,6 +65,7 @@ def empirical_kernels(
     outputs: Outputs = "trace",
     scalars: Scalars | None = None,
     tile: int | None = None,
+    parts: bool = True,
 ) -> EmpiricalKernels:
     """NNGP and NTK of the network with these tensors, at base width n.
 
@@ -74,17 +75,19 @@ def empirical_kernels(
         outputs: what to do with several outputs; see `EmpiricalKernels`.
         scalars: values of initial scalars that the program leaves open.
         tile: compute tiles of so many points, which bounds memory; None: a size that fits.
+        parts: False leaves out `by_parameter`, which takes as much memory a tensor as the whole.
 
     Raises:
         InvalidProgram: data or tensors that do not fit the network.
     """
-    return compiled(network, n, outputs=outputs, tile=tile)(params, x1, x2, scalars)
+    return compiled(network, n, outputs=outputs, tile=tile, parts=parts)(params, x1, x2, scalars)
 
 
-def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int | None = None) -> Callable[..., EmpiricalKernels]:
+def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int | None = None, parts: bool = True) -> Callable[..., EmpiricalKernels]:
     """`empirical_kernels` as a function of (params, x1, x2=None, scalars=None) that is compiled once and called for many tensors and data."""
     points = tile or max(1, BUDGET // (3 * network.outputs * size_of_point(network, n)))
-    one = jax.jit(partial(_tile, network, backprop(network), n, outputs))
+    whole = partial(_tile, network, backprop(network), n, outputs)
+    one = jax.jit(whole if parts else lambda *data: replace(whole(*data), by_parameter={}))
 
     @double
     def kernels(params: Params, x1: Inputs, x2: Inputs = None, scalars: Scalars | None = None) -> EmpiricalKernels:
@@ -165,7 +168,7 @@ def _over_outputs(a: Gradient, b: Gradient, copies: int, full: bool, local: bool
         return at(c[0], c[0]) if copies == 1 or local else jax.lax.map(lambda i: at(i, i), c).mean(0)
     if local:
         blocks = at(c[0], c[0])
-        return jnp.einsum("cd,ab...->abcd...", jnp.eye(copies, dtype=blocks.dtype), blocks)
+        return blocks[:, :, None, None] * jnp.eye(copies, dtype=blocks.dtype).reshape(copies, copies, *(1,) * (blocks.ndim - 2))
     (l, r), (l2, r2) = ((_as_positions(g.l, copies), _as_positions(g.r, copies)) for g in (a, b))
     together = (a.factor * inner_products(l, r, l2, r2)).reshape(*shape[:2], copies, isqrt(prod(shape[2:])), copies, -1)
     return together.swapaxes(3, 4).reshape(*shape[:2], copies, copies, *shape[2:])

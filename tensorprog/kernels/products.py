@@ -53,8 +53,14 @@ def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: i
 
 def _at_once(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     """By pairs, as one matrix product a side."""
-    both = jnp.einsum("aosi,bpti->aosbpt", l, l2) * jnp.einsum("aosi,bpti->aosbpt", r, r2)
+    both = _outer(l, l2) * _outer(r, r2)
     return both.sum((2, 5)).transpose(0, 2, 1, 3)
+
+
+def _outer(a: Array, b: Array) -> Array:
+    """(N1, O1, S, width) and (N2, O2, S, width) -> (N1, O1, S, N2, O2, S), written as a product of two matrices: XLA would transpose b first."""
+    rows, columns = (x.reshape(-1, x.shape[-1]) for x in (a, b))
+    return (rows @ columns.T).reshape(*a.shape[:-1], *b.shape[:-1])
 
 
 def _by_pairs(l: Array, r: Array, l2: Array, r2: Array) -> Array:

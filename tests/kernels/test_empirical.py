@@ -93,6 +93,16 @@ def test_tiles_are_parts_of_the_whole(build, outputs: str) -> None:
     same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), empirical_kernels(network, params, WIDTH, x, outputs=outputs))
 
 
+def test_the_contributions_of_tensors_are_left_out_on_request() -> None:
+    network = vector_outputs()
+    params, x = sample(network, jax.random.key(4), WIDTH, D["x"]), data(network, 3, 4)
+    whole = empirical_kernels(network, params, WIDTH, x, outputs="full", parts=False)
+    assert whole.by_parameter == {}
+    wanted = empirical_kernels(network, params, WIDTH, x, outputs="full")
+    np.testing.assert_allclose(whole.ntk, wanted.ntk, rtol=1e-12, atol=1e-14 * float(wanted.ntk.max()))
+    np.testing.assert_allclose(whole.nngp, wanted.nngp, rtol=1e-12)
+
+
 def test_kernels_have_the_precision_of_the_tensors() -> None:
     network = vector_outputs()
     params = sample(network, jax.random.key(4), WIDTH, D["x"], dtype=jnp.float32)
