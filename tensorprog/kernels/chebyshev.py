@@ -23,7 +23,7 @@ def coefficients(values: np.ndarray, axis: int) -> np.ndarray:
 
 def vandermonde(x: np.ndarray, n: int) -> np.ndarray:
     """T_0 .. T_{n-1} at x, along a last axis."""
-    return np.cos(np.arange(n) * np.arccos(np.clip(x, -1.0, 1.0))[..., None])
+    return np.polynomial.chebyshev.chebvander(np.clip(x, -1.0, 1.0), n - 1)
 
 
 def length(c: np.ndarray, axis: int, tolerance: float) -> int:

@@ -11,27 +11,35 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tensorprog.kernels.chebyshev import Angle, coefficients, length, points, vandermonde
+from tensorprog.kernels.series import Series, decomposed
 
 RADII = (0.8, 0.93)
 SAMPLES = 256
+ARCCOSINE = 24  # what an angle costs, in terms of a series
 
 
 @dataclass(frozen=True)
 class Middle:
-    """Coefficients (outputs, r, r, terms) of T_k(cos theta / radius)."""
+    """The kernel of every output as a series in cos theta / radius."""
 
     radius: float
-    core: np.ndarray = field(repr=False)
+    series: tuple[Series, ...] = field(repr=False)
 
 
-def middles(core: np.ndarray, angle: Angle, tolerance: float) -> tuple[Middle, ...]:
-    """The series in t(theta) as shorter ones in cos theta, for every radius at which they are; what they drop sums to `tolerance` of each output."""
+def middles(c: np.ndarray, angle: Angle, tolerance: float) -> tuple[Middle, ...]:
+    """The series in cos theta, for every radius at which they cost less than that in t(theta).
+
+    What they drop sums to `tolerance` of each output.
+
+    Args:
+        c: (outputs, size, size, terms), the coefficients in t(theta) at the Chebyshev points of the norms.
+    """
     out: list[Middle] = []
-    size = np.abs(core).max((1, 2, 3), keepdims=True)
     for radius in RADII:
-        values = core @ vandermonde(angle.t(np.arccos(radius * points(SAMPLES))), core.shape[-1]).T
+        values = c @ vandermonde(angle.t(np.arccos(radius * points(SAMPLES))), c.shape[-1]).T
         found = coefficients(values, 3)
+        size = np.abs(found).max((1, 2, 3), keepdims=True)
         terms = length(found / np.where(size > 0, size, 1.0), 3, tolerance)
-        if terms <= core.shape[-1]:
-            out.append(Middle(radius, found[..., :terms]))
+        if terms <= c.shape[-1] + ARCCOSINE:
+            out.append(Middle(radius, tuple(decomposed(one, tolerance) for one in found[..., :terms])))
     return tuple(out)

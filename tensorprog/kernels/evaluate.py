@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from itertools import islice
 from math import pi
 from typing import NamedTuple
 
@@ -13,71 +14,108 @@ from jax import Array, lax
 
 CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vectors
 
-
 Numbers = Array | np.ndarray
+Ranks = tuple[tuple[int, ...], ...]  # of the series of every output
+
+
+class Norms(NamedTuple):
+    """What a table reads of the norms of points.
+
+    Attributes:
+        scale: q^(m/2), (N,) or (1,), in the precision of the result.
+        chebyshev: T_0 .. of log q, (N, size) or (1, 1).
+    """
+
+    scale: Numbers
+    chebyshev: Numbers
 
 
 class Side(NamedTuple):
-    """Points as a table reads them: unit vectors (N, d) in float64, and phi (N, r), best in the precision of the result."""
+    """Points as a table reads them: unit vectors (N, d) in float64, the same in the precision of the result, and norms."""
 
-    unit: Array
-    phi: Array
-
-
-class Series(NamedTuple):
-    """core (outputs, r, r, terms), and b and start of the variable."""
-
-    core: Array
-    b: Array
-    start: Array
+    unit: Numbers
+    rounded: Numbers
+    norms: Norms
 
 
-@partial(jax.jit, static_argnames="dtype")
-def block(left: Side, right: Side, table: Series, dtype: str) -> tuple[Array, Array]:
-    """K (outputs, N1, N2) of two blocks of points, and whether a pair lies before the start of the series."""
-    rows = jnp.einsum("na,oabk->onkb", left.phi, table.core).astype(dtype)
-    kernels, before = by_angles(left.unit, right.unit, rows, right.phi.T.astype(dtype), table.b.astype(dtype), table.start.astype(dtype))
-    return jnp.stack(kernels), before
+class Functions(NamedTuple):
+    """Of the series of every output: `Series.functions`, `Series.signs`."""
+
+    functions: tuple[Numbers, ...]
+    signs: tuple[Numbers, ...]
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="ranks")
 def by_angles(
-    left: Numbers, right: Numbers, rows: Numbers, columns: Numbers, b: Array | float, start: Array | float
+    left: Side, right: Side | None, series: Functions, b: Array | float, start: Array | float, own: Numbers | None = None, *, ranks: Ranks
 ) -> tuple[tuple[Array, ...], Array]:
-    """The same of unit vectors, with the functions of the norms as `series` reads them, in their precision."""
-    u, whole = angles(jnp.asarray(left), jnp.asarray(right), rows.dtype.name) - start, pi - start
-    t = 2 * u * (1 + whole * b) / (whole * (1 + b * u)) - 1
-    return tuple(series(r, jnp.asarray(columns), t) for r in jnp.asarray(rows)), (u < 0).any()
+    """K of every output, (N1, N2), and whether a pair lies before the start of the series, by the series of a `Table`; the rest as `by_cosines`."""
+    dtype = jnp.asarray(left.norms.scale).dtype.name
+    u, whole = angles(jnp.asarray(left.unit), None if right is None else jnp.asarray(right.unit), dtype) - start, pi - start
+    t = (2 * u * (1 + whole * b) / (whole * (1 + b * u)) - 1).astype(dtype)
+    return _summed(left.norms, None if right is None else right.norms, series, t, own, ranks), (u < 0).any()
 
 
-@partial(jax.jit, static_argnames="diagonal", donate_argnames="room", keep_unused=True)
-def cosines(left: Numbers, right: Numbers, room: Array, *, diagonal: bool) -> tuple[Array, Array]:
-    """(cos theta, its largest size) of unit vectors; on the diagonal of a block of points with themselves it is left at 0.
+@partial(jax.jit, donate_argnames="room", keep_unused=True)
+def cosines(left: Numbers, right: Numbers | None, room: Array | None = None) -> tuple[Array, Array]:
+    """(cos theta, its largest size) of unit vectors; of points with themselves (right = None) the diagonal is left at 0.
 
     `room` is an array of the shape of the result whose memory is used for it: new memory for every block would take as long as the block.
     """
-    cos = jnp.asarray(left) @ jnp.asarray(right).T
-    if diagonal:
+    cos = _products(jnp.asarray(left), None if right is None else jnp.asarray(right))
+    if right is None:
         cos = jnp.where(jnp.eye(len(left), dtype=bool), 0.0, cos)
     return cos, jnp.abs(cos).max()
 
 
-@partial(jax.jit, donate_argnames="room", keep_unused=True)
-def by_cosines(cos: Array, rows: Numbers, columns: Numbers, radius: Array | float, room: tuple[Array, ...]) -> tuple[Array, ...]:
-    """K of every output at pairs with |cos theta| <= radius, by the series of a `Middle`; `room` as before, for every output."""
-    return tuple(series(r, jnp.asarray(columns), cos / radius) for r in jnp.asarray(rows))
+@partial(jax.jit, static_argnames="ranks", donate_argnames="room", keep_unused=True)
+def by_cosines(
+    cos: Array,
+    left: Norms,
+    right: Norms | None,
+    series: Functions,
+    radius: Array | float,
+    own: Numbers | None = None,
+    room: tuple[Array, ...] | None = None,
+    *,
+    ranks: Ranks,
+) -> tuple[Array, ...]:
+    """K of every output at pairs with |cos theta| <= radius, by the series of a `Middle`; `room` as before, for every output.
+
+    Of points with themselves (right = None) both triangles are equal to the last bit, and the diagonal is `own`, (outputs, N).
+    """
+    return _summed(left, right, series, cos / jnp.asarray(radius, cos.dtype), own, ranks)
 
 
-def angles(u: Array, v: Array, dtype: str) -> Array:
+def _summed(left: Norms, right: Norms | None, series: Functions, x: Array, own: Numbers | None, ranks: Ranks) -> tuple[Array, ...]:
+    scale = jnp.asarray(left.scale)[:, None] * jnp.asarray((left if right is None else right).scale)
+    kernels: list[Array] = []
+    for functions, signs, beside in zip(series.functions, series.signs, ranks, strict=True):
+        columns = (jnp.asarray(functions).T @ jnp.asarray((left if right is None else right).chebyshev).T).astype(x.dtype)
+        rows = columns.T if right is None else (jnp.asarray(left.chebyshev) @ functions).astype(x.dtype)
+        kernels.append(scale * _sum(rows * jnp.asarray(signs, x.dtype), columns, x, beside))
+    if own is None:
+        return tuple(kernels)
+    i = jnp.arange(len(x))
+    return tuple(k.at[i, i].set(one, indices_are_sorted=True, unique_indices=True) for k, one in zip(kernels, jnp.asarray(own), strict=True))
+
+
+def _products(u: Array, v: Array | None) -> Array:
+    """u v^T, symmetric to the last bit where v is None."""
+    found = u @ (u if v is None else v).T
+    return (found + found.T) / 2 if v is None else found
+
+
+def angles(u: Array, v: Array | None, dtype: str) -> Array:
     """The angles between unit vectors (A, d) and (B, d), also near 0 and pi, where arccos loses half of the digits: 2 asin |u -+ v| / 2.
 
     Cosines are found in float64, which leaves 1e-8 of the angle, enough for float32. For float64 the chord of a close pair is formed from its
-    vectors.
+    vectors. Where v is None, those of u with itself.
     """
-    cos = u @ v.T
+    cos = _products(u, v)
     square = jnp.maximum((1 - jnp.abs(cos)) / 2, 0.0)
     if dtype == "float64":
-        square = lax.cond((2 * square < CLOSE).any(), partial(_chords, u, v, cos, square), lambda: square)
+        square = lax.cond((2 * square < CLOSE).any(), partial(_chords, u, u if v is None else v, cos, square), lambda: square)
     square = square.astype(dtype)
     theta = 2 * _root(square) * _arcsine(square)
     return jnp.where(cos < 0, jnp.asarray(pi, dtype) - theta, theta)
@@ -111,17 +149,18 @@ def _arcsine_coefficients(degree: int) -> tuple[float, ...]:
     return tuple(np.polynomial.chebyshev.cheb2poly(c).tolist())
 
 
-def series(rows: Array, columns: Array, t: Array) -> Array:
-    """sum_k T_k(t_ij) sum_b rows[i, k, b] columns[b, j], with rows = sum_a phi_a C_abk and columns = phi^T.
+def _sum(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:
+    """sum_n T_n(x_ij) sum_r rows[i, r] columns[r, j], where ranks[n] products stand beside T_n.
 
-    The sum over b is written out, so that all of it is one loop over pairs, which holds what it needs in registers.
+    The sums are written out, so that all of it is one loop over pairs, which holds what it needs in registers.
     """
-    _, terms, rank = rows.shape
-    return _clenshaw([sum((rows[:, k, b, None] * columns[b] for b in range(rank)), jnp.zeros((), t.dtype)) for k in range(terms)], t)
+    products = iter([rows[:, r, None] * columns[r] for r in range(len(columns))])
+    return _clenshaw([sum(islice(products, rank), jnp.zeros((), x.dtype)) for rank in ranks], x)
 
 
-def _clenshaw(c: list[Array], t: Array) -> Array:
-    first, second = jnp.zeros_like(t), jnp.zeros_like(t)
-    for ck in c[:0:-1]:
-        first, second = ck + 2 * t * first - second, first
-    return c[0] + t * first - second
+def _clenshaw(c: list[Array], x: Array) -> Array:
+    """sum_n T_n(x) c_n."""
+    first, second = jnp.zeros_like(x), jnp.zeros_like(x)
+    for cn in c[:0:-1]:
+        first, second = 2 * x * first + (cn - second), first
+    return x * first + (c[0] - second)

@@ -1,8 +1,8 @@
-"""Tabulated kernels: K(xi, xi') = (q q')^(m/2) sum_{abk} C_abk phi_a(s) phi_b(s') T_k(t(theta)), with s = log q and theta the angle of a pair.
+"""Tabulated kernels: K(xi, xi') = (q q')^(m/2) sum_n T_n(t(theta)) sum_r sign_nr v_nr(s) v_nr(s'), with s = log q and theta the angle of a pair.
 
-For a kernel that is homogeneous in its inputs, and for inputs of equal norm, phi has one member: K is a series in the angle, whatever the depth of
-the network. Elsewhere the functions phi_a are few, since kernels vary little with the norms: they are the left singular vectors of the interpolant
-(a Tucker decomposition; De Lathauwer, De Moor & Vandewalle 2000). Every table is checked against the exact kernel at random points.
+For a kernel that is homogeneous in its inputs, and for inputs of equal norm, v is a number: K is a series in the angle, whatever the depth of
+the network. Elsewhere the products are few, since kernels vary little with the norms, the higher coefficients least (`kernels.series`). Every
+table is checked against the exact kernel at random points.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from tensorprog.kernels.chebyshev import ANGLES, Angle, coefficients, length, points, vandermonde
 from tensorprog.kernels.cosine import Middle, middles
 from tensorprog.kernels.pairs import Pairs
+from tensorprog.kernels.series import Series, decomposed
 
 TERMS = (32, 64)  # points in the angle that are tried
 SIZES = (8, 16, 24)  # points in log q that are tried
@@ -47,9 +48,8 @@ class Table:
     """Coefficients of one network on one domain, in float64.
 
     Attributes:
-        basis: (n, r), the Chebyshev coefficients of phi_0 .. phi_{r-1} in log q.
-        core: (outputs, r, r, terms).
-        diagonal: (outputs, n'), the series of K(xi, xi) in log q.
+        series: of every output, in t(theta).
+        diagonal: (outputs, size), the Chebyshev coefficients of K(xi, xi) in log q.
         error: the largest |K - table| / sqrt(K(xi, xi) K(xi', xi')) of every output at random points, with the error of the exact kernel there.
         method: how the tabulated numbers were found.
         middles: the same kernels for blocks of pairs far from equal and opposite directions, by radius.
@@ -58,37 +58,38 @@ class Table:
     outputs: tuple[str, ...]
     domain: Domain
     angle: Angle
-    basis: np.ndarray = field(repr=False)
-    core: np.ndarray = field(repr=False)
+    series: tuple[Series, ...]
     diagonal: np.ndarray = field(repr=False)
     error: np.ndarray
     method: str
     middles: tuple[Middle, ...] = ()
 
-    def phi(self, q: np.ndarray) -> np.ndarray:
-        """phi_a(log q) q^(m/2), (N, r)."""
-        return self._powers(q, 0.5)[:, None] * (self._chebyshev(q, len(self.basis)) @ self.basis)
+    def scale(self, q: np.ndarray) -> np.ndarray:
+        """q^(m/2), (N,), or (1,) where the kernel is not homogeneous."""
+        return q ** (self.domain.degree / 2) if self.domain.degree else np.ones(1)
+
+    def norms(self, q: np.ndarray) -> np.ndarray:
+        """T_0 .. T_{size-1} of log q, (N, size), or (1, 1) in a domain that is a point."""
+        size = self.diagonal.shape[1]
+        return np.ones((1, 1)) if size == 1 else vandermonde(self.domain.at(np.log(q)), size)
 
     def own(self, q: np.ndarray) -> np.ndarray:
         """K(xi, xi), (outputs, N)."""
-        return self._powers(q, 1.0) * (self.diagonal @ self._chebyshev(q, self.diagonal.shape[1]).T)
+        found = self.scale(q) ** 2 * (self.diagonal @ self.norms(q).T)
+        return np.broadcast_to(found, (len(found), len(q)))
 
     def values(self, q1: np.ndarray, q2: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """K at pairs, (outputs, P), in float64: the definition, for checks."""
-        return self._sum(self.core, q1, q2, self.angle.t(theta))
+        return self._sum(self.series, q1, q2, self.angle.t(theta))
 
     def middle(self, m: Middle, q1: np.ndarray, q2: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """The same by one of the series in the cosine."""
-        return self._sum(m.core, q1, q2, np.cos(theta) / m.radius)
+        return self._sum(m.series, q1, q2, np.cos(theta) / m.radius)
 
-    def _sum(self, core: np.ndarray, q1: np.ndarray, q2: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return np.einsum("oabk,pa,pb,pk->op", core, self.phi(q1), self.phi(q2), vandermonde(t, core.shape[-1]), optimize=True)
-
-    def _chebyshev(self, q: np.ndarray, n: int) -> np.ndarray:
-        return np.ones((len(q), 1)) if n == 1 else vandermonde(self.domain.at(np.log(q)), n)
-
-    def _powers(self, q: np.ndarray, half: float) -> np.ndarray:
-        return q ** (half * self.domain.degree) if self.domain.degree else np.ones_like(q)
+    def _sum(self, series: tuple[Series, ...], q1: np.ndarray, q2: np.ndarray, x: np.ndarray) -> np.ndarray:
+        left, right = self.norms(q1), self.norms(q2)
+        found = [one.sum(left @ one.functions, right @ one.functions, vandermonde(x, len(one.ranks))) for one in series]
+        return self.scale(q1) * self.scale(q2) * np.stack(found)
 
 
 def domain_of(q: np.ndarray, degree: float | None) -> Domain | None:
@@ -123,27 +124,23 @@ def _at_angle(pairs: Pairs, domain: Domain, angle: Angle, terms: int, tolerance:
     for size in (1,) if domain.point else SIZES:
         s = domain.s(points(size))
         found = pairs.grid(np.exp(s), angle.theta(points(terms)))
-        c = coefficients(coefficients(coefficients(_unit(found.kernels), 1), 2), 3)
-        if size > 1 and length(c, 1, tolerance / 4) >= size:
+        c = coefficients(found.kernels, 3)
+        if size > 1 and length(coefficients(coefficients(_unit(c), 1), 2), 1, tolerance / 4) >= size:
             continue
         own = coefficients(pairs.own(np.exp(s)).kernels, 1)
         if not (np.isfinite(c).all() and np.isfinite(own).all()):
             return None
-        basis, core = _compressed(c * _size(found.kernels), tolerance)
+        series = tuple(decomposed(one, tolerance / 8) for one in c)
         method = " and ".join(sorted(found.methods))
-        table = Table(pairs.outputs, domain, angle, basis, core, own, np.zeros(len(own)), method, middles(core, angle, tolerance / 8))
+        table = Table(pairs.outputs, domain, angle, series, own, np.zeros(len(own)), method, middles(c, angle, tolerance / 8))
         return _checked(table, pairs, found.exact, tolerance)
     return None
 
 
-def _size(values: np.ndarray) -> np.ndarray:
-    """The size of every output, (outputs, 1, 1, 1)."""
-    size = np.abs(values).max((1, 2, 3), keepdims=True)
-    return np.where(size > 0, size, 1.0)
-
-
 def _unit(values: np.ndarray) -> np.ndarray:
-    return values / _size(values)
+    """Every output in units of its largest number."""
+    size = np.abs(values).max((1, 2, 3), keepdims=True)
+    return values / np.where(size > 0, size, 1.0)
 
 
 def _angles(pairs: Pairs, domain: Domain, tolerance: float) -> list[tuple[Angle, int]]:
@@ -164,16 +161,6 @@ def _angles(pairs: Pairs, domain: Domain, tolerance: float) -> list[tuple[Angle,
             if terms <= 0.9 * n:
                 best[a.start] = min(best.get(a.start, (terms, a)), (terms, a), key=lambda found: found[0])
     return [(angle, terms + 2) for _, (terms, angle) in sorted(best.items())]
-
-
-def _compressed(c: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Few functions of the norms that serve all outputs and both sides, by singular values; then no more angular terms than needed."""
-    unfolded = np.moveaxis(_unit(c), 1, 0).reshape(c.shape[1], -1)
-    left, singular, _ = np.linalg.svd(unfolded, full_matrices=False)
-    rank = max(1, int((np.cumsum(singular[::-1])[::-1] > tolerance / 4).sum()))
-    basis = left[:, :rank]
-    core = np.einsum("oijk,ia,jb->oabk", c, basis, basis, optimize=True)
-    return basis, core[..., : length(_unit(core), 3, tolerance / 16)]
 
 
 def _checked(table: Table, pairs: Pairs, exact: bool, tolerance: float) -> Table | None:

@@ -8,31 +8,24 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from tensorprog.kernels.assembly import aligned, in_threads
-from tensorprog.kernels.evaluate import by_angles, by_cosines, cosines
+from tensorprog.kernels.blocks import SIZE, Blocks, Points, Room
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
-SIZE = 512  # points on each side of a block
+WHOLE = 1 << 21  # pairs that are one block
 TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
 
 
 class Found(NamedTuple):
     """Kernels (N1, N2) by output, the largest absolute error of any entry, and the method."""
 
-    kernels: Mapping[str, np.ndarray]
+    kernels: Mapping[str, Array]
     error: float
     method: str
-
-
-class Points(NamedTuple):
-    """q = <x, x>/d (N,), unit vectors (N, d)."""
-
-    q: np.ndarray
-    unit: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,19 +41,27 @@ class Tabulated:
 
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
-        others = left if right is None else right
-        out = tuple(aligned((len(left.q), len(others.q)), np.dtype(dtype)) for _ in table.outputs)
-        self._fill(out, table, left, others, symmetric=right is None)
-        if right is None:
-            for k, own in zip(out, table.own(left.q), strict=True):
-                np.fill_diagonal(k, own)
-        return Found(dict(zip(table.outputs, out, strict=True)), error_of(table, left, others, dtype), method_of(table))
+        blocks, pairs = Blocks(table, np.dtype(dtype)), len(left.q) * len((right or left).q)
+        kernels = (self._whole if pairs <= WHOLE else self._blocks)(blocks, left, right)
+        return Found(dict(zip(table.outputs, kernels, strict=True)), error_of(table, left, right, dtype), method_of(table))
 
-    def _fill(self, out: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, symmetric: bool) -> None:
+    def _whole(self, blocks: Blocks, left: Points, right: Points | None) -> Sequence[Array]:
+        """All pairs as one block."""
+        table, rows = blocks.table, blocks.side(left)
+        columns = None if right is None else blocks.side(right)
+        kernels, before, _ = blocks(rows, columns, table.own(left.q).astype(blocks.dtype) if right is None else None)
+        if not before:
+            return kernels
+        out = [np.array(k) for k in kernels]
+        self.near(out, table, left, right or left, upper=right is None)
+        return jax.device_put([_mirrored(k) for k in out] if right is None else out)
+
+    def _blocks(self, blocks: Blocks, left: Points, right: Points | None) -> Sequence[Array]:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
-        blocks = Blocks(table, out[0].dtype)
+        table, symmetric, others = blocks.table, right is None, right or left
+        out = [aligned((len(left.q), len(others.q)), blocks.dtype) for _ in table.outputs]
         rows, rooms = blocks.of(left), SimpleQueue[Room]()
-        columns = rows if right is left else blocks.of(right)
+        columns = rows if right is None else blocks.of(right)
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
@@ -71,19 +72,23 @@ class Tabulated:
                     room = rooms.get_nowait()
                 except Empty:
                     room = blocks.room(rows[i], columns[j])
-                kernels, before, room = blocks(rows[i], columns[j], room, diagonal=symmetric and i == j)
+                kernels, before, room = blocks(rows[i], None if symmetric and i == j else columns[j], room=room)
                 for a, k in zip(part, kernels, strict=True):
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 rooms.put(room)
                 if before:
-                    self.near(part, table, _sliced(left, i), _sliced(right, j), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left, i), _sliced(others, j), upper=symmetric and i == j)
             for a, k in zip(part, out, strict=True):
                 if symmetric and i < j:
                     k[mirror] = a.T
-                elif symmetric:
-                    a[:] = np.triu(a) + np.triu(a, 1).T if before else (a + a.T) / 2
+                elif symmetric and before:
+                    a[:] = _mirrored(a)
 
         in_threads(one, [(i, j) for i in rows for j in columns if not symmetric or i <= j])
+        if symmetric:
+            for k, own in zip(out, table.own(left.q), strict=True):
+                np.fill_diagonal(k, own)
+        return jax.device_put(out)
 
     def table(self, q: np.ndarray, tolerance: float) -> Table | None:
         domain = domain_of(q, self.degree)
@@ -120,74 +125,17 @@ def _sliced(p: Points, at: int) -> Points:
     return Points(p.q[at : at + SIZE], p.unit[at : at + SIZE])
 
 
-class Block(NamedTuple):
-    """Points of a block in the precision of the result, but for the first: unit vectors (n, d), twice, phi (n, r) and its transpose."""
-
-    unit: np.ndarray
-    rounded: np.ndarray
-    phi: np.ndarray
-    columns: np.ndarray
+def _mirrored(k: np.ndarray) -> np.ndarray:
+    """Symmetric, from what stands on and above the diagonal."""
+    return np.triu(k) + np.triu(k, 1).T
 
 
-class Room(NamedTuple):
-    """Memory that is used for one block after the other: of the cosines, and of the kernels."""
-
-    cos: jax.Array
-    kernels: tuple[jax.Array, ...]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """One table at blocks of pairs, in the precision of the result."""
-
-    table: Table
-    dtype: np.dtype
-
-    def of(self, p: Points) -> dict[int, Block]:
-        """Blocks of equal shape by their first rows, the last one filled up with points that are right-angled to all others."""
-        n, phi = len(p.q), self.table.phi(p.q)
-        length = min(SIZE, 1 << (n - 1).bit_length())
-        out: dict[int, Block] = {}
-        for at in range(0, n, SIZE):
-            missing = (0, length - len(p.q[at : at + SIZE])), (0, 0)
-            unit, norms = (np.pad(a[at : at + SIZE], missing) for a in (p.unit, phi))
-            out[at] = Block(unit, unit.astype(self.dtype), norms, np.ascontiguousarray(norms.T, self.dtype))
-        return out
-
-    def room(self, left: Block, right: Block) -> Room:
-        """Memory for one block after the other."""
-        cos, *kernels = (jnp.zeros((len(left.unit), len(right.unit)), self.dtype) for _ in (None, *self.table.outputs))
-        return Room(cos, tuple(kernels))
-
-    def __call__(self, left: Block, right: Block, room: Room, *, diagonal: bool) -> tuple[tuple[jax.Array, ...], bool, Room]:
-        """K of every output, whether a pair lies before the start of the series, and the room; on the diagonal of the tile nothing is promised.
-
-        By the shortest series in the cosine that serves all pairs of the block, else by that in the angle.
-        """
-        if self.table.middles:
-            cos, largest = cosines(left.rounded, right.rounded, room.cos, diagonal=diagonal)
-            room, size = room._replace(cos=cos), float(largest)
-            for m in self.table.middles:
-                if size <= m.radius:
-                    kernels = by_cosines(cos, self._rows(left, m.core), right.columns, m.radius, room.kernels)
-                    return kernels, False, room._replace(kernels=kernels)
-        angle = self.table.angle
-        kernels, before = by_angles(left.unit, right.unit, self._rows(left, self.table.core), right.columns, angle.b, angle.start)
-        return kernels, bool(before), room
-
-    def _rows(self, left: Block, core: np.ndarray) -> np.ndarray:
-        """sum_a phi_a C_abk, (outputs, n, terms, r)."""
-        outputs, _, rank, terms = core.shape
-        found = left.phi @ core.transpose(1, 0, 3, 2).reshape(-1, outputs * terms * rank)
-        return np.ascontiguousarray(found.reshape(-1, outputs, terms, rank).swapaxes(0, 1), self.dtype)
-
-
-def error_of(table: Table, left: Points, right: Points, dtype: str) -> float:
+def error_of(table: Table, left: Points, right: Points | None, dtype: str) -> float:
     """The largest absolute error of any entry of K(left, right): that of the table and of rounding, in units of the diagonals."""
-    sizes = [np.sqrt(np.abs(table.own(p.q)).max(1, initial=0.0)) for p in (left, right)]
-    return float(((table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[1]).max())
+    sizes = [np.sqrt(np.abs(table.own(p.q)).max(1, initial=0.0)) for p in ((left,) if right is None else (left, right))]
+    return float(((table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[-1]).max())
 
 
 def method_of(table: Table) -> str:
-    norms = [] if table.core.shape[1] == 1 else [table.core.shape[1]] * 2
-    return f"{table.method}, tabulated in {' x '.join(map(str, (*norms, table.core.shape[3])))} terms"
+    terms, products = max(len(one.ranks) for one in table.series), max(len(one.signs) for one in table.series)
+    return f"{table.method}, tabulated in {terms} terms" + ("" if table.domain.point else f" of {products} products")

@@ -16,12 +16,13 @@ from jax.typing import ArrayLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
+from tensorprog.kernels.blocks import Points
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import TOLERANCE, Points, Tabulated, points
+from tensorprog.kernels.tabulated import TOLERANCE, Tabulated, points
 from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 
@@ -82,7 +83,7 @@ class Tile:
             if served is None:
                 return None
             found = served.tables.by(served.table, served.left, None if x2 is None else served.right, self.dtype)
-            return Result({name: jax.device_put(k) for name, k in found.kernels.items()}, jnp.asarray(found.error), found.method)
+            return Result(dict(found.kernels), jnp.asarray(found.error), found.method)
 
     def served(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Served | None:
         """The table that serves all pairs of these points, found or made; None where the rules are used."""
@@ -92,12 +93,12 @@ class Tile:
             left = data_of(self.network.program, x1, "x1")
             right = left if x2 is None else data_of(self.network.program, x2, "x2")
             same_features(left, right)
-        a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
-        if len(a) * len(b) < FEW or not a.shape[1]:
-            return None
-        first = points(a)
-        second = first if x2 is None else points(b)
-        table = self._tables.table(np.concatenate([first.q, second.q]), TOLERANCE[self.dtype])
+            a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
+            if len(a) * len(b) < FEW or not a.shape[1]:
+                return None
+            first = points(a)
+            second = first if x2 is None else points(b)
+            table = self._tables.table(np.concatenate([first.q, second.q]), TOLERANCE[self.dtype])
         return None if table is None else Served(self._tables, table, first, second)
 
     @cached_property

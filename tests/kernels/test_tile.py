@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tensorprog as tp
+from tensorprog.kernels import tabulated
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.tile import Tile, tile
 
@@ -139,8 +140,10 @@ def test_kernels_without_parts() -> None:
     np.testing.assert_allclose(found.ntk, by_rules("homogeneous").ntk, atol=float(found.error), rtol=0)
 
 
-def test_close_pairs_in_many_blocks() -> None:
-    """Pairs before the start of a series are left to the rules, in every thread: 4 x 4 blocks, close pairs across them."""
+@pytest.mark.parametrize("whole", [0, 1 << 30])
+def test_close_pairs_in_many_blocks(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs before the start of a series are left to the rules: in one block, and in every thread, 2 x 2 blocks, close pairs across them."""
+    monkeypatch.setattr(tabulated, "WHOLE", whole)
     rng = np.random.default_rng(1)
     x = rng.standard_normal((600, D))
     x[300:] = x[:300] + 1e-3 * rng.standard_normal((300, D))
@@ -148,5 +151,27 @@ def test_close_pairs_in_many_blocks() -> None:
     assert "tabulated" in found.method
     rows = np.array([0, 5, 299])
     exact = tp.kernels(NETWORKS["relu with biases"], x[rows], x[rows + 300])
-    difference = np.asarray(found.kernels["ntk"])[rows][:, rows + 300] - np.asarray(exact.ntk)
-    assert np.abs(difference).max() <= float(found.error)
+    whole_ntk = np.asarray(found.kernels["ntk"])
+    assert np.abs(whole_ntk[rows][:, rows + 300] - np.asarray(exact.ntk)).max() <= float(found.error)
+    np.testing.assert_array_equal(whole_ntk, whole_ntk.T)
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 30])
+@pytest.mark.parametrize("name", ["homogeneous", "erf with biases"])
+def test_right_angles(name: str, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points whose directions are all far from each other have a series in the cosine; 514 of them are two blocks."""
+    monkeypatch.setattr(tabulated, "WHOLE", whole)
+    x = np.eye(514) * np.linspace(20, 30, 514)[:, None] + 0.2 * np.random.default_rng(2).standard_normal((514, 514))
+    found = evaluator(name, "float32").measured(x)
+    some = np.array([0, 1, 511, 512, 513])
+    exact = tp.kernels(NETWORKS[name], x[some])
+    for kind, k in found.kernels.items():
+        assert np.abs(np.asarray(k, float)[np.ix_(some, some)] - np.asarray(getattr(exact, kind))).max() <= float(found.error)
+        np.testing.assert_array_equal(np.asarray(k), np.asarray(k).T)
+
+
+def test_served_in_float64() -> None:
+    """A table for tiles is made in float64 whoever asks: one of noise of float32 would not reach the tolerance of float64."""
+    served = tile(NETWORKS["homogeneous"]).served(X)
+    assert served is not None
+    assert (served.table.error < 1e-11).all()

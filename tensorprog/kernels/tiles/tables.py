@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from tensorprog.kernels.evaluate import Series, Side, block
+from tensorprog.kernels.blocks import Blocks, functions_of, ranks_of
+from tensorprog.kernels.blocks import Points as Directions
+from tensorprog.kernels.evaluate import Functions, Ranks, Side, by_angles
 from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import Points as Directions
 from tensorprog.kernels.tabulated import Tabulated, error_of, method_of, points
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, placed, require_finite
 
@@ -41,36 +41,39 @@ class ByTable:
     def __call__(self, a: Points, b: Points | None = None) -> Kernel:
         left, right = _directions(a), None if b is None else _directions(b)
         mesh = mesh_of(self.devices)
-        found = self.tables.by(self.table, left, right, self.dtype).kernels if mesh is None else self._spread(mesh, left, right)
+        kernels = self.tables.by(self.table, left, right, self.dtype).kernels if mesh is None else self._spread(mesh, left, right)
+        found = {name: np.asarray(k) for name, k in kernels.items()}
         require_finite(found)
-        return {**found, "error": np.array(error_of(self.table, left, left if right is None else right, self.dtype))}
+        return {**found, "error": np.array(error_of(self.table, left, right, self.dtype))}
 
     def _spread(self, mesh: Mesh, left: Directions, right: Directions | None) -> Kernel:
         """The rows over the devices; pairs before the start of the series, which are few, by the rules on the host."""
-        others, size = left if right is None else right, length_of(self.size, self.devices)
+        others, size, table = left if right is None else right, length_of(self.size, self.devices), self.table
+        blocks = Blocks(table, np.dtype(self.dtype))
         with jax.enable_x64(True):
-            rows, columns = (
-                placed(Side(p.unit, self.table.phi(p.q)), size, mesh, spec)  # pyright: ignore[reportArgumentType]
-                for p, spec in ((left, P(ROWS)), (others, P()))
-            )
-            series = Series(*map(jnp.asarray, (self.table.core, self.table.angle.b, self.table.angle.start)))
-            kernels, before = _over(mesh, self.dtype)(rows, columns, series)
-            out = np.array(kernels)[:, : len(left.q), : len(others.q)]
+            rows, columns = (placed(_rows(blocks.side(p), len(p.q)), size, mesh, spec) for p, spec in ((left, P(ROWS)), (others, P())))
+            found, before = _over(mesh, ranks_of(table.series))(rows, columns, functions_of(table.series), table.angle.b, table.angle.start)
+            out = np.stack([np.asarray(k)[: len(left.q), : len(others.q)] for k in found])
             if np.asarray(before).any():
-                self.tables.near(list(out), self.table, left, others, upper=right is None)
+                self.tables.near(list(out), table, left, others, upper=right is None)
         if right is None:
             out = np.triu(out) + np.triu(out, 1).swapaxes(1, 2)
-            np.einsum("oii->oi", out)[:] = self.table.own(left.q)
-        return dict(zip(self.table.outputs, out, strict=True))
+            np.einsum("oii->oi", out)[:] = table.own(left.q)
+        return dict(zip(table.outputs, out, strict=True))
+
+
+def _rows(side: Side, n: int) -> Side:
+    """One row for every point, so that all arrays are spread alike."""
+    return jax.tree.map(lambda a: np.broadcast_to(a, (n, *a.shape[1:])), side)
 
 
 @lru_cache(maxsize=8)
-def _over(mesh: Mesh, dtype: str) -> Callable[[Side, Side, Series], tuple[Array, Array]]:
-    def shard(left: Side, right: Side, series: Series) -> tuple[Array, Array]:
-        kernels, before = block(left, right, series, dtype)
+def _over(mesh: Mesh, ranks: Ranks) -> Callable[..., tuple[tuple[Array, ...], Array]]:
+    def shard(left: Side, right: Side, series: Functions, b: float, start: float) -> tuple[tuple[Array, ...], Array]:
+        kernels, before = by_angles(left, right, series, b, start, ranks=ranks)
         return kernels, before.reshape(1)
 
-    return jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(P(ROWS), P(), P()), out_specs=(P(None, ROWS), P(ROWS)), check_vma=False))
+    return jax.jit(jax.shard_map(shard, mesh=mesh, in_specs=(P(ROWS), P(), P(), P(), P()), out_specs=(P(ROWS), P(ROWS)), check_vma=False))
 
 
 def _directions(a: Points) -> Directions:
