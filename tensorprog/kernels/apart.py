@@ -6,7 +6,7 @@ whose kernel is that of a point with itself, need no expectations of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.interpret.limit.numbers import Numbers, pattern
-from tensorprog.interpret.limit.scalar import At, Leaf, Node, S
+from tensorprog.interpret.limit.plan import below, planned
+from tensorprog.interpret.limit.scalar import At, Leaf, Node, Product, S
+from tensorprog.kernels.symbolic import Symbolic, unvalued
 
 LEFT, RIGHT = frozenset({0}), frozenset({1})
 
@@ -32,6 +34,7 @@ class Shared:
 
     left: tuple[S, ...]
     right: tuple[S, ...]
+    plan: Mapping[Node, Product]
 
     def values(self, numbers: Numbers, points: int) -> Own:
         """Of `numbers` in which both points of a pair are one: arrays (N, 1, *positions)."""
@@ -48,39 +51,26 @@ class Shared:
         return found | {s: a[None] for s, a in zip(self.right, right.right, strict=True)}
 
 
-def shared(numbers: Numbers, asked: Iterable[S]) -> Shared:
-    """The reads of one point alone by scalars of two points, as large as can be; `numbers` must know which of `Matched` to read."""
-    order = below(numbers, asked)
+def shared(found: Symbolic) -> Shared:
+    """The reads of one point alone by the kernels of two different points, as large as can be."""
+    apart = unvalued(found, same=False)
+    order = below(apart, found.asked)
     points: dict[Node, frozenset[int]] = {}
     for node in order:
-        points[node] = frozenset[int]().union(_points(node), *(points[s.node] for s in numbers.reads(node)))
+        points[node] = frozenset[int]().union(_points(node), *(points[s.node] for s in apart.reads(node)))
+    plan = planned(apart, order, points, found.asked)
+    apart = unvalued(found, same=False, plan=plan)
     reads: dict[Node, set[S]] = {}
-    for node in order:
-        for s in numbers.reads(node) if len(points[node]) == 2 else ():
+    for node in below(apart, found.asked):
+        for s in apart.reads(node) if len(points[node]) == 2 else ():
             if len(points[s.node]) == 1:
                 reads.setdefault(s.node, set()).add(pattern(s)[0])
     sides: dict[frozenset[int], list[S]] = {LEFT: [], RIGHT: []}
-    for node, found in reads.items():
-        one = next(iter(found))
-        whole = len(found) > 1 or any(isinstance(i, At) for i in one.idx)
+    for node, asked in reads.items():
+        one = next(iter(asked))
+        whole = len(asked) > 1 or any(isinstance(i, At) for i in one.idx)
         sides[points[node]].append(S(node, tuple(range(len(node.sizes)))) if whole else one)
-    return Shared(tuple(sides[LEFT]), tuple(sides[RIGHT]))
-
-
-def below(numbers: Numbers, asked: Iterable[S]) -> list[Node]:
-    """What scalars are computed from, and themselves: each node once, after what it reads."""
-    found: dict[Node, None] = {}
-    stack = [(s.node, False) for s in asked]
-    while stack:
-        node, ready = stack.pop()
-        if node in found:
-            continue
-        if ready:
-            found[node] = None
-        else:
-            stack.append((node, True))
-            stack.extend((s.node, False) for s in numbers.reads(node) if s.node not in found)
-    return list(found)
+    return Shared(tuple(sides[LEFT]), tuple(sides[RIGHT]), plan)
 
 
 def _points(node: Node) -> frozenset[int]:

@@ -62,15 +62,13 @@ def named(k: Kernels) -> dict[str, Array]:
     return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
 
 
-def outline(block: Block, left: Side, right: Side | None, size: int) -> Kernels:
-    """The shapes of one block, and the method."""
-    return jax.eval_shape(block, *(side for side, *_ in (_cut(left, size), _cut(right or left, size))))
+def assembled(block: Block, left: Side, right: Side | None, size: int, like: Kernels, *, parts: bool) -> Kernels:
+    """The kernels of left and right (None: left, symmetric to the last bit) from those of blocks of about `size` points, all of one shape.
 
-
-def assembled(block: Block, left: Side, right: Side | None, size: int, *, parts: bool) -> Kernels:
-    """The kernels of left and right (None: left, symmetric to the last bit) from those of blocks of about `size` points, all of one shape."""
-    rows, columns = _cut(left, size), _cut(right or left, size)
-    like = jax.eval_shape(block, rows[0], columns[0])
+    Args:
+        like: the shapes, types and method of a block.
+    """
+    rows, columns = cut(left, size), cut(right or left, size)
     shapes = {name: k for name, k in named(like).items() if parts or not name.startswith("of ")}
     whole = {name: aligned((len(left.identity), len((right or left).identity), *k.shape[2:]), np.dtype(k.dtype)) for name, k in shapes.items()}
     errors: list[float] = []
@@ -102,11 +100,16 @@ def _with_equal(k: np.ndarray, a: Side, b: Side, name: str) -> np.ndarray:
     """K(x, x) where two points of a block are equal."""
     if not a.itself:
         return k
-    i, j = np.nonzero(a.identity[:, None] == b.identity)
+    i, j = np.nonzero(equal(a, b))
     if len(i):
         k = k.copy()
         k[i, j] = a.itself[name][i]
     return k
+
+
+def equal(a: Side, b: Side) -> np.ndarray:
+    """(N1, N2), true where two points are equal."""
+    return a.identity[:, None] == b.identity
 
 
 def count(data: Mapping[str, np.ndarray | Array]) -> int:
@@ -150,7 +153,7 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
             pass
 
 
-def _cut(side: Side, size: int) -> list[Side]:
+def cut(side: Side, size: int) -> list[Side]:
     """Parts of about `size` points, as equal as can be; the last point of the last one is repeated up to its size."""
     n = len(side.identity)
     step = ceil(max(n, 1) / ceil(max(n, 1) / size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -19,7 +19,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, itself
 from tensorprog.kernels.result import Kernels
-from tensorprog.kernels.symbolic import Symbolic, kernels_of, runnable, values
+from tensorprog.kernels.symbolic import Runnable, Symbolic, kernels_of, runnable, values
 
 HELD = 1 << 22  # numbers in one intermediate array
 Given = Mapping[str, Array | float]
@@ -36,18 +36,21 @@ class Alone(NamedTuple):
 class Diagonal:
     """(points, values of variances and open scalars) -> `Alone`; differentiable."""
 
-    block: Callable[[Arrays, Given], Alone]
+    block: Runnable[Alone]
     most: int
 
     def __call__(self, points: Arrays, given: Given | None = None) -> Alone:
         """By blocks of a power of two, so that few sizes are compiled."""
         n, size = len(next(iter(points.values()))), self.size(points)
         parts = [self.block(_filled(points, at, size), given or {}) for at in range(0, max(n, 1), size)]
+        if n == size:
+            return parts[0]
         return jax.tree.map(lambda *a: jnp.concatenate(a)[:n] if a[0].ndim else jnp.stack(a).max(), *parts)
 
     def outline(self, points: Arrays, given: Given) -> Alone:
         """The shapes and the method of a block, which is traced for it and not computed."""
-        return jax.eval_shape(self.block, jax.eval_shape(partial(_filled, at=0, size=self.size(points)), points), given)
+        size = self.size(points)
+        return self.block.outline({name: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype) for name, a in points.items()}, given)
 
     def size(self, points: Arrays) -> int:
         return min(self.most, 1 << max(len(next(iter(points.values()))) - 1, 0).bit_length())
@@ -72,11 +75,13 @@ def _block(found: Symbolic, shared: Shared, strategy: Strategy, points: Arrays, 
     return Alone(kernels_of(kernels, errors, method), own)
 
 
-def _filled(points: Arrays, at: int, size: int) -> dict[str, Array]:
+def _filled(points: Arrays, at: int, size: int) -> Mapping[str, Array | np.ndarray]:
     """`size` points from `at` on, the last one repeated; zeros where there is none."""
 
-    def filled(a: Array | np.ndarray) -> Array:
+    def filled(a: Array | np.ndarray) -> Array | np.ndarray:
         part = a[at : at + size]
+        if len(part) == size:
+            return part
         short = [(0, size - len(part))] + [(0, 0)] * (a.ndim - 1)
         return jnp.pad(part, short, mode="edge" if len(part) else "constant")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from math import isqrt, prod
@@ -21,11 +21,11 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import Expectation, Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
-from tensorprog.kernels.assembly import Points, Side, assembled, count, mirrored, outline, sides
+from tensorprog.kernels.assembly import Points, assembled, count, cut, equal, mirrored, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
-from tensorprog.kernels.symbolic import Symbolic, kernels_of, nodes, runnable, symbolic, unvalued, values
+from tensorprog.kernels.symbolic import Runnable, Symbolic, kernels_of, nodes, runnable, symbolic, values
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
@@ -41,8 +41,8 @@ class Compiled:
 
     network: Network
     symbolic: Symbolic
-    tile: Callable[[Arrays, Arrays, Array | np.ndarray, Given], Kernels]
-    pair: Callable[[Arrays, Arrays, Own, Own, Given], Kernels]
+    tile: Runnable[Kernels]  # of two sets of points, which of them are equal, and values of variances and open scalars
+    pair: Runnable[Kernels]  # of two sets of points that differ, what is known of each, and such values
     alone: Diagonal
     block: int | None = None
     parts: bool = True
@@ -67,18 +67,15 @@ class Compiled:
         if is_exact(self.alone.outline(left, given).kernels):
             size = self.block or min(most, _side(self.symbolic, CACHED))
             rows, columns = sides(left, right, lambda points: self.alone(points, given))
-            block = partial(self._block, given)
-            if is_exact(outline(block, rows, columns, size)):
-                return assembled(block, rows, columns, size, parts=self.parts)
+            a, b = cut(rows, size)[0], cut(columns or rows, size)[0]
+            like = self.pair.outline(a.points, b.points, a.own, b.own, given)
+            if is_exact(like):
+                return assembled(lambda a, b: self.pair(a.points, b.points, a.own, b.own, given), rows, columns, size, like, parts=self.parts)
         rows, columns = sides(left, right)
         size = self.block or min(most, _side(self.symbolic, HELD))
-        return assembled(partial(self._whole_block, given), rows, columns, size, parts=self.parts)
-
-    def _block(self, given: Given, a: Side, b: Side) -> Kernels:
-        return self.pair(a.points, b.points, a.own, b.own, given)
-
-    def _whole_block(self, given: Given, a: Side, b: Side) -> Kernels:
-        return self.tile(a.points, b.points, a.identity[:, None] == b.identity, given)
+        a, b = cut(rows, size)[0], cut(columns or rows, size)[0]
+        like = self.tile.outline(a.points, b.points, equal(a, b), given)
+        return assembled(lambda a, b: self.tile(a.points, b.points, equal(a, b), given), rows, columns, size, like, parts=self.parts)
 
 
 def is_exact(k: Kernels) -> bool:
@@ -100,7 +97,7 @@ def compiled(
     if network.kind != "ntk":
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
-    once = shared(unvalued(found, same=False), found.asked)
+    once = shared(found)
     alone = diagonal(found, once, strategy)
     tile, pair = (runnable(found, f) for f in (partial(_tile, found, strategy), partial(_pair, found, once, strategy)))
     return Compiled(network, found, tile, pair, alone, block, parts)
@@ -162,7 +159,7 @@ def _pair(found: Symbolic, once: Shared, strategy: Strategy, left: Arrays, right
     expectations = sum(isinstance(node.op, Expectation) for node in nodes(found))
 
     def run(how: Strategy) -> Run:
-        numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column))
+        numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
         return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), expectations)
 
     return kernels_of(*measured(run, strategy))

@@ -10,20 +10,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
+from tensorprog.interpret.limit.plan import below
 from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Node, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Node, Product, S, rename
 from tensorprog.interpret.limit.variable import Composite
-from tensorprog.kernels.apart import below
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.uncompiled import traced_once
 from tensorprog.language.instr import Embedding, InitVector
@@ -161,9 +164,9 @@ def nodes(found: Symbolic) -> list[Node]:
     return below(unvalued(found), found.asked)
 
 
-def unvalued(found: Symbolic, *, same: bool | None = None) -> Numbers:
+def unvalued(found: Symbolic, *, same: bool | None = None, plan: Mapping[Node, Product] = MappingProxyType({})) -> Numbers:
     """The scalars of the kernels as a graph to be walked, without numbers."""
-    return Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy(), same)
+    return Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy(), same, plan=plan)
 
 
 def values(found: Symbolic, numbers: Numbers, pairs: tuple[int, int]) -> Values:
@@ -180,7 +183,26 @@ def kernels_of(value: Values, error: Values, method: str) -> Kernels:
     return Kernels(nngp, ntk, parts, jnp.maximum(error[0].max(initial=0.0), error[1].max(initial=0.0)), method)
 
 
-def runnable(found: Symbolic, f: Callable[..., T]) -> Callable[..., T]:
+class Runnable(Generic[T]):
+    """A function of trees of arrays, compiled for each of their shapes."""
+
+    def __init__(self, call: Callable[..., T]) -> None:
+        self.call = call
+        self._shapes = lru_cache(maxsize=64)(self._traced)
+
+    def __call__(self, *args: Any) -> T:
+        return self.call(*args)
+
+    def outline(self, *args: Any) -> T:
+        """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""
+        flat, tree = jax.tree.flatten(args)
+        return self._shapes(tree, tuple((np.shape(a), np.dtype(getattr(a, "dtype", float))) for a in flat))
+
+    def _traced(self, tree: Any, shapes: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> T:
+        return jax.eval_shape(self.call, *jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*s) for s in shapes]))
+
+
+def runnable(found: Symbolic, f: Callable[..., T]) -> Runnable[T]:
     """f compiled; by NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second."""
     graph = nodes(found)
-    return traced_once(f) if len(graph) > DEEP and not any(node.sizes for node in graph) else jax.jit(f)
+    return Runnable(traced_once(f) if len(graph) > DEEP and not any(node.sizes for node in graph) else jax.jit(f))

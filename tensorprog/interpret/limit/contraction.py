@@ -6,7 +6,7 @@ costs no copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from math import prod
 from typing import NamedTuple
@@ -29,16 +29,23 @@ class Named(NamedTuple):
         return dict(zip(self.names, self.array.shape, strict=True))
 
 
+class Step(NamedTuple):
+    """Two operands and the number of products in their contraction."""
+
+    i: int
+    j: int
+    work: int
+
+
 def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
     """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions)."""
     if all(i in out for _, names in operands for i in names):
         return product(place(a, names, out) for a, names in operands)
     parts = [_named(a, names) for a, names in operands]
     keep = {*out, *LEADING}
-    while len(parts) > 1:
-        i, j = _cheapest(parts, keep)
-        others = [p for k, p in enumerate(parts) if k not in (i, j)]
-        parts = [*others, _pair(parts[i], parts[j], keep | {n for p in others for n in p.names})]
+    for step in path([p.sizes() for p in parts], keep):
+        others = [p for k, p in enumerate(parts) if k not in (step.i, step.j)]
+        parts = [*others, _pair(parts[step.i], parts[step.j], keep | {n for p in others for n in p.names})]
     total = _summed(parts[0], keep)
     sizes = total.sizes()
     order = [n for n in (*LEADING, *out) if n in sizes]
@@ -84,15 +91,20 @@ def _named(a: Array, names: tuple[Index, ...]) -> Named:
     return Named(a.reshape(*(size for size in a.shape[:2] if size != 1), *a.shape[2:]), (*kept, *names))
 
 
-def _cheapest(parts: list[Named], keep: set[Index]) -> tuple[int, int]:
-    """The pair whose product, with what it alone sums gone, is smallest."""
+def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Step]:
+    """Pairs of operands to contract one after another, the product taking the last place: those with a position in common first, least work first."""
+    now = [dict(p) for p in parts]
 
-    def cost(pair: tuple[int, int]) -> int:
-        needed = keep | {n for k, p in enumerate(parts) if k not in pair for n in p.names}
-        sizes = {**parts[pair[0]].sizes(), **parts[pair[1]].sizes()}
-        return prod(size for n, size in sizes.items() if n in needed)
+    def step(i: int, j: int) -> tuple[bool, int]:
+        apart = (now[i].keys() & now[j].keys()) <= {*LEADING}
+        return apart, prod({**now[i], **now[j]}.values())
 
-    return min(((i, j) for j in range(len(parts)) for i in range(j)), key=cost)
+    while len(now) > 1:
+        i, j = min(((i, j) for j in range(len(now)) for i in range(j)), key=lambda pair: step(*pair))
+        yield Step(i, j, step(i, j)[1])
+        rest = [p for k, p in enumerate(now) if k not in (i, j)]
+        needed = keep | {n for p in rest for n in p}
+        now = [*rest, {n: size for n, size in {**now[i], **now[j]}.items() if n in needed}]
 
 
 def _summed(p: Named, needed: set[Index]) -> Named:

@@ -15,7 +15,7 @@ from tensorprog.language.instr import Embedding, Gaussian
 from tensorprog.language.program import Program
 
 Data = Mapping[str, ArrayLike]
-Arrays = Mapping[str, Array] | Mapping[str, np.ndarray]
+Arrays = Mapping[str, Array] | Mapping[str, np.ndarray] | Mapping[str, Array | np.ndarray]
 
 
 def variances(program: Program) -> dict[str, float]:

@@ -50,6 +50,7 @@ class Numbers:
         leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
         same: (N1, N2), true where left and right input are equal, or one answer for all pairs; needed where the graph has `Matched` nodes.
         known: what need not be computed, as `pattern` names what is read: a node at all positions, or a diagonal of it.
+        plan: products that are computed instead of those of some nodes (`plan.planned`).
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Numbers:
         strategy: Strategy,
         same: Array | bool | None = None,
         known: Mapping[S, Array] = MappingProxyType({}),
+        plan: Mapping[Node, Product] = MappingProxyType({}),
     ) -> None:
-        self._e, self._leaves, self._strategy, self._same = e, leaves, strategy, same
+        self._e, self._leaves, self._strategy, self._same, self._plan = e, leaves, strategy, same, plan
         self._arrays: dict[Node, Array] = {s.node: a for s, a in known.items() if is_whole(s)}
         self._diagonals = {s: a for s, a in known.items() if not is_whole(s)}
         self._coordinates: dict[Node, Coordinates] = {}
@@ -90,7 +92,7 @@ class Numbers:
 
     def reads(self, node: Node) -> list[S]:
         """What a node is computed from, as it is read."""
-        match node.op:
+        match op := self._plan.get(node, node.op):
             case Num() | Leaf() | Hot():
                 return []
             case Product(_, parts) | Function(_, parts):
@@ -109,11 +111,11 @@ class Numbers:
                     found = self._coordinates[node] = coordinates(self._e, problem)
                 return found.scalars
             case _:
-                assert_never(node.op)
+                assert_never(op)
 
     def _compute(self, node: Node) -> Array:
         ranks = tuple(range(len(node.sizes)))
-        match node.op:
+        match op := self._plan.get(node, node.op):
             case Num(value):
                 return jnp.full((1, 1), value)
             case Leaf(key):
@@ -132,11 +134,11 @@ class Numbers:
             case Matched(cross, own):
                 return self._matched(cross, own, ranks)
             case Regression():
-                return self._regression(node.op, node.sizes)
+                return self._regression(op, node.sizes)
             case Expectation(problem):
                 return self._expectation(node, problem)
             case _:
-                assert_never(node.op)
+                assert_never(op)
 
     def _matched(self, cross: S, own: S, ranks: tuple[Index, ...]) -> Array:
         assert self._same is not None
