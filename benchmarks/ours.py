@@ -96,7 +96,7 @@ def relu_kernels(x1: np.ndarray, x2: np.ndarray | None = None) -> dict[str, np.n
 
 def flow(w: Workload, x: np.ndarray) -> Compute:
     k, y, times = relu_kernels(x)["ntk"], targets(w), np.linspace(0.1, 10.0, w.options["times"])
-    return lambda: {"train": jax.block_until_ready(tp.gradient_flow(k, y, times).train)}
+    return lambda: {"train": jax.block_until_ready(tp.gradient_flow(k, y, times, dtype="float32").train)}
 
 
 def ensemble(w: Workload, x: np.ndarray) -> Compute:
@@ -106,7 +106,7 @@ def ensemble(w: Workload, x: np.ndarray) -> Compute:
     y = targets(w)[:n]
 
     def compute() -> dict[str, np.ndarray]:
-        out = jax.block_until_ready(tp.ensemble_flow(ntk, nngp, y, times, train=False))  # as the peer: at test points alone
+        out = jax.block_until_ready(tp.ensemble_flow(ntk, nngp, y, times, train=False, dtype="float32"))  # as the peer: at test points alone
         return {"mean": out.test_mean, "covariance": out.test_cov}
 
     return compute

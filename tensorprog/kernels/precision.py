@@ -1,14 +1,19 @@
-"""Float64 by default, without touching the caller's configuration."""
+"""Float64 by default, float32 on request, without touching the caller's configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import DTypeLike
 
+from tensorprog.errors import InvalidProgram
+
+Precision = Literal["float64", "float32"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -24,6 +29,21 @@ def double(f: Callable[P, T]) -> Callable[P, T]:
             return f(*args, **kwargs)
 
     return inner
+
+
+def floats(dtype: Precision) -> DTypeLike:
+    """The type of the numbers computed with; float64 is the caller's default under their jit.
+
+    Raises:
+        InvalidProgram: neither float64 nor float32.
+    """
+    match dtype:
+        case "float64":
+            return jnp.result_type(float)
+        case "float32":
+            return jnp.float32
+        case _:
+            raise InvalidProgram(f"[dtype] kernels are computed in float64 or float32, not {dtype}.")
 
 
 def traced(*trees: object) -> bool:

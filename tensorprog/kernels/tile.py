@@ -19,7 +19,7 @@ from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.kernels.blocks import Points
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
-from tensorprog.kernels.precision import traced
+from tensorprog.kernels.precision import Precision, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
 from tensorprog.kernels.tabulated import TOLERANCE, Tabulated, points
@@ -27,7 +27,6 @@ from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 
 Output = Literal["nngp", "ntk"]
-Precision = Literal["float64", "float32"]
 OUTPUTS: tuple[Output, ...] = ("nngp", "ntk")
 FEW = 100 * 100  # pairs for which no table is made
 

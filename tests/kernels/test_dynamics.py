@@ -249,6 +249,48 @@ def test_float64_whatever_the_global_default() -> None:
     assert path.train.dtype == np.float64
 
 
+# Rounding.
+
+TIMES = [0.0, 0.1, 10.0, np.inf]
+
+
+def spread(seed: int, n: int = 80, m: int = 20) -> Blocks:
+    """A kernel with eigenvalues over four decades."""
+    a, b = jax.random.split(jax.random.key(seed))
+    directions, _ = jnp.linalg.qr(jax.random.normal(a, (n + m, n + m)))
+    values = 10.0 ** jax.random.uniform(b, (n + m,), minval=-2.0, maxval=2.0)
+    return Blocks.split((directions * values) @ directions.T, n)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_float32_keeps_its_error(ridge: float) -> None:
+    """The reported error holds, and is no more than 200 times the one seen: its bound on divided differences is sharp at small s t only."""
+    k, y = spread(0), jax.random.normal(jax.random.key(1), (80, 3))
+    exact, rounded = (gradient_flow(k.train, y, TIMES, ridge=ridge, dtype=dtype) for dtype in ("float64", "float32"))
+    seen = float(jnp.abs(exact.train - rounded.train).max())
+    assert rounded.train.dtype == rounded.dual.dtype == np.float32
+    assert seen <= float(rounded.error) <= 200 * seen
+    assert float(exact.error) < 1e-8 * float(rounded.error)  # the ratio of the rounding units is 2e-9
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_the_law_in_float32_keeps_its_error(train: bool) -> None:
+    ntk, nngp, y = spread(2), spread(3), jax.random.normal(jax.random.key(4), (80, 2))
+    exact, rounded = (ensemble_flow(ntk, nngp, y, TIMES, ridge=0.1, train=train, dtype=dtype) for dtype in ("float64", "float32"))
+    parts = ["train_mean", "test_mean", "test_cov", *(["train_cov"] if train else [])]
+    seen = max(float(jnp.abs(getattr(exact, part) - getattr(rounded, part)).max()) for part in parts)
+    assert rounded.test_cov.dtype == np.float32
+    assert seen <= float(rounded.error) <= 1000 * seen  # covariances are bounded by the largest g(s), whatever the direction
+    assert float(exact.error) < 1e-8 * float(rounded.error)
+
+
+def test_the_error_has_no_scale() -> None:
+    """Inputs of norm 1e-145 and 1e145: the squares of the entries of K would overflow, and underflow."""
+    k, y = spread(0, 20, 5), jnp.ones(20)
+    errors = [float(gradient_flow(scale * k.train, y, [1.0 / scale]).error) for scale in (1.0, 1e-290, 1e290)]
+    assert max(errors) < 4 * min(errors)  # another scale, another rounding
+
+
 NAN = np.diag([1.0, np.nan])
 BAD = [
     (lambda: gradient_flow(NAN, np.ones(2), [1.0]), r"kernel\[1, 1\] is nan"),
@@ -270,6 +312,7 @@ BAD = [
     (lambda: gradient_descent(np.eye(2), np.array([0, 1]), rate=0.1, steps=3, loss=cross_entropy), "one output a class"),
     (lambda: loss_flow(np.eye(2), np.ones(2), [np.inf]), "finite times"),
     (lambda: minibatches(jax.random.key(0), 4, 5, 1), "between 1 and 4"),
+    (lambda: gradient_flow(np.eye(2), np.ones(2), [1.0], dtype="float16"), "float64 or float32"),
     (lambda: ensemble_flow(Blocks.split(np.eye(3), 2), Blocks.split(np.eye(4), 2), np.ones(2), [1.0]), "nngp.cross has shape"),
 ]
 

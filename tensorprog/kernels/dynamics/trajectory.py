@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.kernels.precision import double, traced
+from tensorprog.kernels.precision import Precision, double, floats, traced
 
 Reduction = Literal["sum", "mean"]
 
@@ -24,7 +24,7 @@ class Trajectory(NamedTuple):
     time: Array  # (T,): steps taken, or continuous time
     train: Array  # (T, N) or (T, N, k)
     dual: Array  # as train: the coefficients a_t
-    error: ArrayLike = 0.0  # estimate of the largest absolute error of train; 0 where only rounding remains
+    error: ArrayLike = 0.0  # estimate of the largest absolute error of train; 0 where only the rounding of single steps remains
 
     @double
     def at(self, k_test: ArrayLike, f0_test: ArrayLike = 0.0) -> Array:
@@ -66,13 +66,13 @@ def finite(name: str, array: Array) -> None:
         raise InvalidProgram(f"[finite-data] {name}{list(where)} is {concrete[where]}. Find the input that it comes from, and repair or drop it.")
 
 
-def kernel_matrix(name: str, kernel: ArrayLike) -> Array:
-    """The kernel as a square, finite, symmetric array.
+def kernel_matrix(name: str, kernel: ArrayLike, dtype: Precision = "float64") -> Array:
+    """The kernel as a square, finite, symmetric array of this type.
 
     Raises:
         InvalidProgram: it is none of that; a kernel over outputs (N, N, k, k) is named.
     """
-    k = jnp.asarray(kernel, dtype=jnp.result_type(float))
+    k = jnp.asarray(kernel, dtype=floats(dtype))
     if k.ndim != 2 or k.shape[0] != k.shape[1] or not k.shape[0]:
         raise InvalidProgram(f"[shape] {name} has shape {k.shape}; wanted (N, N), the kernel of one output on the training points.")
     finite(name, k)
