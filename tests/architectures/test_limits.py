@@ -15,6 +15,7 @@ from tensorprog.kernels.empirical import compiled
 from tensorprog.kernels.exact import Compiled
 from tensorprog.kernels.exact import compiled as exact
 from tensorprog.kernels.particles import particle_kernels
+from tensorprog.kernels.symbolic import nodes, symbolic
 from tests.architectures.cases import CASES, label
 
 DIMENSION, POINTS = 4, 2
@@ -95,6 +96,13 @@ def test_finite_kernels_converge_at_the_rate(case: tuple[str, dict[str, Any]]) -
     for kind in ("nngp", "ntk"):
         slope = study[kind].slope
         assert slope.low - 1 / 6 < -0.5 < slope.high + 1 / 6, f"{kind}: {slope}"
+
+
+@pytest.mark.parametrize("name", ["resnet", "mixer", "transformer", "conv_resnet1d"])
+def test_the_symbolic_kernel_grows_linearly_with_depth(name: str) -> None:
+    """Sums over the layers before are made once and shared, mixing and scaling along the way included: each block adds as many scalars."""
+    counts = [len(nodes(symbolic(ZOO[name](depth=depth), matched=True))) for depth in (3, 5, 7)]
+    assert counts[2] - counts[1] == counts[1] - counts[0]
 
 
 INVARIANT: list[tuple[str, dict[str, Any], str]] = [

@@ -14,7 +14,7 @@ from typing import assert_never
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
 from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Root, Term, Use, Variables
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, Variables
 from tensorprog.language.expr import Growth
 
 NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack
@@ -240,22 +240,46 @@ class Expectations:
         x, y = a.factor, b.factor
         assert isinstance(x, Lin)
         assert isinstance(y, Lin)
-        key = ("forms", x.id, y.id)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._covariance_of_forms(x, y)
+        found = self._covariance_of_forms(x, y)
         by: dict[Index, Index] = {**dict(enumerate(a.idx)), **{len(a.idx) + k: i for k, i in enumerate(b.idx)}}
         return S(found.node, tuple(by[i] for i in found.idx))
 
     def _covariance_of_forms(self, x: Lin, y: Lin) -> S:
+        """Root by root, or, where forms are sums of others, by those: what deep forms share is found once, and first, whatever the depth."""
+        asked = [(x, y)]
+        while asked:
+            a, b = asked[-1]
+            if ("forms", a.id, b.id) not in self._known:
+                left, right = self._parts(a, b)
+                pairs = [(f, g) for _, _, f, _ in left for _, _, g, _ in right if isinstance(f, Lin) and isinstance(g, Lin)]
+                missing = [(f, g) for f, g in pairs if ("forms", f.id, g.id) not in self._known and not self._apart(f, g)]
+                if missing:
+                    asked.extend(missing)
+                    continue
+                self._known["forms", a.id, b.id] = self._bilinear(a, b, left, right)
+            asked.pop()
+        return self._known["forms", x.id, y.id]
+
+    def _parts(self, x: Lin, y: Lin) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+        """The sums that two forms are taken as: of the longer one first, so that forms of one depth meet."""
+        p, q, longer = self.v.sums.get(x), self.v.sums.get(y), len(x.terms) - len(y.terms)
+        if p is None and q is None:
+            return x.terms, y.terms
+        left = _whole(x) if p is None or (q is not None and longer < 0) else p
+        right = _whole(y) if q is None or (p is not None and longer > 0) else q
+        return left, right
+
+    def _apart(self, x: Lin, y: Lin) -> bool:
+        return self._groups(x)[0].isdisjoint(self._groups(y)[0])
+
+    def _bilinear(self, x: Lin, y: Lin, left: tuple[Part, ...], right: tuple[Part, ...]) -> S:
+        """sum over the parts of both: indices 0 .. of x, and then those of y."""
         m, n = len(x.sizes), len(y.sizes)
         terms: list[tuple[float, S]] = []
-        for c, s, r, where in x.terms:
+        for c, s, r, where in left:
             here = {i: i if i < m else -1 - i for i in (*where, *(s.idx if s else ()))}  # type: ignore[operator]
-            for d, t, q, there_where in y.terms:
-                if r.group != q.group:
-                    continue
-                cov = self.covariance_of_roots(r, q)
+            for d, t, q, there_where in right:
+                cov = self._covariance_of_parts(r, q)
                 if self.s.is_zero(cov):
                     continue
                 there = {i: m + i if i < n else -1000 - i for i in (*there_where, *(t.idx if t else ()))}  # type: ignore[operator]
@@ -265,6 +289,15 @@ class Expectations:
                 parts += [rename(t, there)] if t else []
                 terms.append((c * d, self.s.product(parts, range(m + n))))
         return self.s.total(terms)
+
+    def _covariance_of_parts(self, a: Root | Lin, b: Root | Lin) -> S:
+        if isinstance(a, Root) and isinstance(b, Root):
+            return self.covariance_of_roots(a, b) if a.group == b.group else self.s.zero
+        return self._known.get(("forms", a.id, b.id), self.s.zero)  # those that are not known have no group of roots in common
+
+
+def _whole(x: Lin) -> tuple[Part, ...]:
+    return ((1.0, None, x, tuple(range(len(x.sizes)))),)
 
 
 def _keeps_linear(use: Use) -> bool:

@@ -75,7 +75,8 @@ class Master:
                     twin = self._envs[LEFT][out] if side == RIGHT else None
                     env[out] = self.matmul(matrix, transpose, as_poly(self.v, env[arg]), out, twin)
                 case Nonlin(out, psi):
-                    env[out] = lift(self.v, psi, env)
+                    value = lift(self.v, psi, env)
+                    env[out] = self.v.settled(value) if isinstance(value, Poly) else value
                 case Moment(out, psi):
                     env[out] = self.expect(psi, env)
                 case OuterNonlin(out, psi):

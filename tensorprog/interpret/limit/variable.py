@@ -8,11 +8,11 @@ summed one an integer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
+from tensorprog.interpret.limit.scalar import Index, S, Scalars, Total, rename
 from tensorprog.language.expr import Fn
 
 
@@ -78,6 +78,7 @@ class Closed:
 
 Factor = Lin | Atom | Composite | Closed
 LinTerm = tuple[float, S | None, Root, tuple[Index, ...]]  # number * S * root[indices]
+Part = tuple[float, S | None, Root | Lin, tuple[Index, ...]]  # number * S * a root or a form, at indices
 
 
 class Use(NamedTuple):
@@ -110,12 +111,17 @@ def _bound(term: Term) -> list[Index]:
     return list(dict.fromkeys(i for idx in (*(u.idx for u in term.uses), term.coef.idx) for i in idx if isinstance(i, int)))
 
 
+def _sums_a_form(term: Term) -> bool:
+    return len(term.uses) == 1 and isinstance(term.uses[0].factor, Lin) and any(isinstance(i, int) for i in term.uses[0].idx)
+
+
 class Variables:
     """Makes roots, factors and sums, each once, over one graph of scalars."""
 
     def __init__(self, scalars: Scalars, sizes: Mapping[str, int]) -> None:
         self.scalars = scalars
         self.sizes = sizes
+        self.sums: dict[Lin, tuple[Part, ...]] = {}
         self._made: dict[Hashable, Any] = {}
         self._fresh = 1 << 20
 
@@ -139,23 +145,36 @@ class Variables:
     # Sums.
 
     def poly(self, terms: Iterable[Term]) -> Poly:
-        """The sum of the terms: like terms collected, in a canonical order."""
-        collected: dict[Hashable, tuple[float, S, tuple[Use, ...]]] = {}
+        """The sum of the terms: the coefficients of like terms added, in a canonical order."""
+        collected: dict[Hashable, tuple[tuple[Use, ...], list[tuple[float, S]]]] = {}
         for term in terms:
             uses = tuple(sorted(term.uses, key=lambda u: u.factor.id))
-            number, rest = self.scalars.split(self._summed(term.coef, uses))
-            bound: dict[Index, Index] = {i: k for k, i in enumerate(_bound(Term(rest, uses)))}
+            rest = self._summed(term.coef, [i for u in uses for i in u.idx])
+            bound: dict[Index, Index] = {i: k for k, i in enumerate(_bound(Term(self.scalars.one, uses)))}
             coef, uses = relabel(Term(rest, uses), bound) if bound else Term(rest, uses)
-            key = (coef.node.id, coef.idx, tuple((u.factor.id, u.idx) for u in uses))
-            before = collected.get(key)
-            collected[key] = (number + (before[0] if before else 0.0), coef, uses)
-        kept = sorted(((k, v[0]) for k, v in collected.items() if v[0] != 0.0), key=repr)  # an index is a name or a number
-        final = tuple(Term(self.scalars.product([collected[k][1]], None, c), collected[k][2]) for k, c in kept)
-        return self._intern(("poly", tuple(kept)), lambda i: _make_poly(i, final))
+            key = tuple((u.factor.id, u.idx) for u in uses)
+            collected.setdefault(key, (uses, []))[1].append((1.0, coef))
+        summed = {key: Term(self._added(coefs), uses) for key, (uses, coefs) in collected.items()}
+        kept = sorted((key for key, t in summed.items() if not self.scalars.is_zero(t.coef)), key=repr)  # an index is a name or a number
+        final = tuple(summed[key] for key in kept)
+        parts = tuple((t.coef.node.id, t.coef.idx, key) for t, key in zip(final, kept, strict=True))
+        return self._intern(("poly", parts), lambda i: _make_poly(i, final))
 
-    def _summed(self, coef: S, uses: tuple[Use, ...]) -> S:
+    def _added(self, coefs: list[tuple[float, S]]) -> S:
+        return coefs[0][1] if len(coefs) == 1 and coefs[0][0] == 1.0 else self.scalars.total(coefs)
+
+    def _added_numbered(self, coefs: list[tuple[float, S]]) -> tuple[float, S]:
+        """The sum as (number, rest), the rest with first coefficient 1; number 0 where it vanishes."""
+        number, rest = self.scalars.split(self._added(coefs))
+        op = rest.node.op
+        if not isinstance(op, Total) or op.terms[0][0] == 1.0:
+            return number, rest
+        first = op.terms[0][0]
+        named = [(c / first, S(s.node, tuple(rest.idx[number_of(i)] for i in s.idx))) for c, s in op.terms]
+        return number * first, self.scalars.total(named)
+
+    def _summed(self, coef: S, read: Collection[Index]) -> S:
         """The coefficient summed over indices that it alone reads: a chain of mixing matrices is one matrix."""
-        read = {i for u in uses for i in u.idx}
         kept = [i for i in coef.idx if not isinstance(i, int) or i in read]
         return coef if len(kept) == len(coef.idx) else self.scalars.product((coef,), kept)
 
@@ -178,8 +197,8 @@ class Variables:
         return self.poly((Term(self.scalars.product(t.coef for t in parts), tuple(u for t in parts for u in t.uses)),))
 
     def close(self, p: Poly) -> Term:
-        """p as one term."""
-        if len(p.terms) == 1:
+        """p as one term; a linear form that is read at summed indices is made another form."""
+        if len(p.terms) == 1 and not _sums_a_form(p.terms[0]):
             return p.terms[0]
         affine = self.affine(p)
         if affine is not None:
@@ -257,7 +276,31 @@ class Variables:
         if split_shift and rest.node is self.scalars.one.node:
             scale, _, use = self.linear(terms, self.scalars.zero)
             return scale, number, use
-        return self.linear(terms, const)
+        scale, shift, use = self.linear(terms, const)
+        self._remember_sum(p, scale, use)
+        return scale, shift, use
+
+    def _remember_sum(self, p: Poly, scale: float, use: Use) -> None:
+        """Keep that a form is a sum of earlier ones of several roots: its covariances are then found from theirs, which other forms share.
+
+        Not where roots may cancel, wholly or in part.
+        """
+        form, forms = use.factor, [t.uses[0].factor for t in p.terms if t.uses]
+        if not isinstance(form, Lin) or form in self.sums or all(len(f.roots) == 1 for f in forms) or any(f.id >= form.id for f in forms):
+            return
+        local: dict[Index, Index] = {name: k for k, name in enumerate(use.idx)}
+        parts: list[Part] = []
+        for number, coef, (part, idx) in ((*self.scalars.split(t.coef), t.uses[0]) for t in p.terms if t.uses):
+            assert isinstance(part, Lin)
+            by = local | {i: len(local) + i for i in (*idx, *coef.idx) if isinstance(i, int)}
+            parts.append((number / scale, rename(coef, by), part, tuple(by[i] for i in idx)))
+        if all(c > 0 for c, *_ in parts) or sum(len(f.roots) for f in forms) == len(form.roots):
+            self.sums[form] = tuple(parts)
+
+    def settled(self, p: Poly) -> Poly:
+        """p as one linear form, where it is a sum of some."""
+        summed = len(p.terms) > 1 or any(map(_sums_a_form, p.terms))
+        return self.poly((self.close(p),)) if summed and self.affine(p) is not None else p
 
     def _sum_bound(self, s: S) -> S:
         return self.scalars.product((s,), [i for i in s.idx if isinstance(i, str)])
@@ -279,14 +322,15 @@ class Variables:
 
     def linear(self, terms: list[LinTerm], const: S) -> tuple[float, float, Use]:
         """The form of the terms as (scale, 0, use): first coefficient 1, like terms collected, indices numbered by appearance."""
-        keyed: dict[Hashable, LinTerm] = {}
+        keyed: dict[Hashable, tuple[Root, tuple[Index, ...], list[tuple[float, S]]]] = {}
         for c, s, root, where in terms:
-            bound: dict[Index, Index] = {i: k for k, i in enumerate(dict.fromkeys(i for i in (*where, *(s.idx if s else ())) if isinstance(i, int)))}
-            where = tuple(bound.get(i, i) for i in where)
-            s = None if s is None else rename(s, bound)
-            key = (root.id, where, None if s is None else (s.node.id, s.idx))
-            keyed[key] = (c + (keyed[key][0] if key in keyed else 0.0), s, root, where)
-        live = sorted((v for v in keyed.values() if v[0] != 0.0), key=lambda v: (v[2].id, v[1].node.id if v[1] else -1))
+            bound: dict[Index, Index] = {i: k for k, i in enumerate(dict.fromkeys(i for i in where if isinstance(i, int)))}
+            coef = self.scalars.one if s is None else rename(self._summed(s, where), bound)
+            at = tuple(bound.get(i, i) for i in where)
+            keyed.setdefault((root.id, at), (root, at, []))[2].append((c, coef))
+        merged = ((*self._added_numbered(coefs), root, at) for root, at, coefs in keyed.values())
+        live: list[LinTerm] = [(c, None if s.node is self.scalars.one.node else s, root, at) for c, s, root, at in merged if c != 0.0]
+        live.sort(key=lambda v: (v[2].id, v[1].node.id if v[1] else -1))
         scale = live[0][0] if live else 1.0
         free = list(dict.fromkeys(i for _, s, _, w in live for i in (*w, *(s.idx if s else ())) if isinstance(i, str)))
         free += [i for i in const.idx if i not in free]
