@@ -27,10 +27,12 @@ def vandermonde(x: np.ndarray, n: int) -> np.ndarray:
 
 
 def length(c: np.ndarray, axis: int, tolerance: float) -> int:
-    """How many coefficients along an axis are needed: what is dropped sums to at most `tolerance`."""
+    """How many coefficients along an axis come before all later ones are at most `tolerance`.
+
+    It is not their sum that counts: after the last that matters there is rounding in every one of them.
+    """
     sizes = np.abs(np.moveaxis(c, axis, -1)).reshape(-1, c.shape[axis]).max(0)
-    tails = np.cumsum(sizes[::-1])[::-1]
-    return max(1, int((tails > tolerance).sum()))
+    return max(1, int(np.max(np.nonzero(sizes > tolerance)[0], initial=0)) + 1)
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,14 @@ class Pairs:
     outputs: tuple[str, ...]
     _traced: dict[tuple[tuple[int, ...], ...], tuple[Callable[..., np.ndarray], set[str]]] = field(default_factory=dict, repr=False, compare=False)
 
-    def grid(self, q: np.ndarray, theta: np.ndarray) -> Values:
-        """K at all norms and angles: q (S,), theta (T,) -> (outputs, S, S, T)."""
+    def grid(self, q: np.ndarray, theta: np.ndarray, nudge: float = 0.0) -> Values:
+        """K at all norms and angles: q (S,), theta (T,) -> (outputs, S, S, T); with c smaller by the relative `nudge`, which shows its condition."""
         if not self.closed:
-            return self._outer(q, theta)
+            return self._outer(q, theta, nudge)
         i, j = np.triu_indices(len(q))
         angle = np.tile(theta, len(i))
         q1, q2 = (np.repeat(q[k], len(theta)) for k in (i, j))
-        listed = self.each(q1, q2, np.sqrt(q1 * q2) * np.cos(angle), np.zeros(angle.shape, bool))
+        listed = self.each(q1, q2, np.sqrt(q1 * q2) * np.cos(angle) * (1 - nudge), np.zeros(angle.shape, bool))
         kernels = np.empty((len(self.outputs), len(q), len(q), len(theta)))
         kernels[:, i, j] = kernels[:, j, i] = listed.kernels.reshape(len(self.outputs), len(i), len(theta))
         return Values(kernels, listed.methods)
@@ -61,9 +61,9 @@ class Pairs:
         one = np.ones((1, 1))
         return self._function(one, one, one, one > 1)[1] <= EXACT
 
-    def _outer(self, q: np.ndarray, theta: np.ndarray) -> Values:
+    def _outer(self, q: np.ndarray, theta: np.ndarray, nudge: float) -> Values:
         rows, columns = q[:, None], q[None]
-        cross = np.sqrt(rows * columns) * np.cos(theta)[:, None, None]
+        cross = np.sqrt(rows * columns) * np.cos(theta)[:, None, None] * (1 - nudge)
         return self._compute(rows, columns, cross, np.zeros(cross.shape, bool))
 
     def each(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:

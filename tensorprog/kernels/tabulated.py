@@ -17,7 +17,7 @@ from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
 WHOLE = 1 << 21  # pairs that are one block
-TOLERANCE = {"float32": 4e-7, "float64": 1e-12}
+TOLERANCES = {"float32": (4e-7,), "float64": (1e-12, 1e-11)}  # a deep kernel is itself known to no more near equal directions
 
 
 class Found(NamedTuple):
@@ -30,14 +30,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Tabulated:
-    """The kernels of one network by tables, which are kept: one for each domain and tolerance.
+    """The kernels of one network by tables, which are kept: one for each domain and precision.
 
     `degree` is the degree of homogeneity of the network in its input, None if it has none.
     """
 
     pairs: Pairs
     degree: float | None
-    tables: dict[tuple[Domain, float], Table | None] = field(default_factory=dict, repr=False)
+    tables: dict[tuple[Domain, str], Table | None] = field(default_factory=dict, repr=False)
 
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
@@ -90,13 +90,15 @@ class Tabulated:
                 np.fill_diagonal(k, own)
         return jax.device_put(out)
 
-    def table(self, q: np.ndarray, tolerance: float) -> Table | None:
+    def table(self, q: np.ndarray, dtype: str) -> Table | None:
+        """The table that serves these q in a precision, found or made; None where there is none."""
         domain = domain_of(q, self.degree)
         if domain is None:
             return None
-        if (domain, tolerance) not in self.tables:
-            self.tables[domain, tolerance] = tabulate(self.pairs, domain, tolerance)
-        return self.tables[domain, tolerance]
+        if (domain, dtype) not in self.tables:
+            tried = (tabulate(self.pairs, domain, tolerance) for tolerance in TOLERANCES[dtype])
+            self.tables[domain, dtype] = next((table for table in tried if table is not None), None)
+        return self.tables[domain, dtype]
 
     def near(self, part: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, upper: bool) -> None:
         """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel."""

@@ -22,7 +22,7 @@ from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.precision import Precision, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import TOLERANCE, Tabulated, points
+from tensorprog.kernels.tabulated import Tabulated, points
 from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 
@@ -97,7 +97,7 @@ class Tile:
                 return None
             first = points(a)
             second = first if x2 is None else points(b)
-            table = self._tables.table(np.concatenate([first.q, second.q]), TOLERANCE[self.dtype])
+            table = self._tables.table(np.concatenate([first.q, second.q]), self.dtype)
         return None if table is None else Served(self._tables, table, first, second)
 
     @cached_property

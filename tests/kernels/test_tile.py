@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tensorprog as tp
 from tensorprog.kernels import tabulated
 from tensorprog.kernels.result import Kernels
-from tensorprog.kernels.tile import Tile, tile
+from tensorprog.kernels.tile import Precision, Tile, tile
 
 D = 8
 X = np.random.default_rng(0).standard_normal((101, D))  # one more than what is left to the rules
@@ -62,11 +62,12 @@ def test_methods() -> None:
     assert evaluator("homogeneous").measured(X[:5]).method == "closed form"
 
 
-def test_cost_does_not_grow_with_depth() -> None:
-    """In the variable theta / (1 + b theta) a deep kernel is as short a series as a shallow one."""
-    shapes = [tile(mlp(depth=depth), dtype="float32").measured(X).method for depth in (2, 20)]
-    terms = [int(m.split()[-2]) for m in shapes]
-    assert terms[1] <= 1.5 * terms[0]
+@pytest.mark.parametrize(("dtype", "factor"), [("float32", 1.5), ("float64", 2)])
+def test_cost_does_not_grow_with_depth(dtype: Precision, factor: float) -> None:
+    """In the variable theta / (1 + b theta) a deep kernel is as short a series as a shallow one; in float64 rounding near equal directions adds terms."""
+    found = [tile(mlp(depth=depth), dtype=dtype).measured(X) for depth in (2, 20)]
+    terms = [int(f.method.removesuffix(" terms").split()[-1]) for f in found]
+    assert terms[1] <= factor * terms[0]
 
 
 def test_equal_and_opposite_directions() -> None:
