@@ -64,7 +64,7 @@ def test_methods() -> None:
 
 @pytest.mark.parametrize(("dtype", "factor"), [("float32", 1.5), ("float64", 2)])
 def test_cost_does_not_grow_with_depth(dtype: Precision, factor: float) -> None:
-    """In the variable theta / (1 + b theta) a deep kernel is as short a series as a shallow one; in float64 rounding near equal directions adds terms."""
+    """In the variable theta / (1 + b theta) a deep kernel is as short a series as a shallow one, but for rounding near equal directions."""
     found = [tile(mlp(depth=depth), dtype=dtype).measured(X) for depth in (2, 20)]
     terms = [int(f.method.removesuffix(" terms").split()[-1]) for f in found]
     assert terms[1] <= factor * terms[0]
