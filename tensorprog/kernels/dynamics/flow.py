@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.dynamics import rounding, spectral
+from tensorprog.kernels.dynamics.modes import Modes, modes
 from tensorprog.kernels.dynamics.trajectory import Blocks, Reduction, Trajectory, finite, kernel_matrix, start
 from tensorprog.kernels.precision import Precision, double, traced
 
@@ -64,10 +64,10 @@ def gradient_flow(
     """
     k, target, initial, clock, weight = _prepare(kernel, y, times, f0, rate, ridge, relative, reduction, dtype)
     residual = (target - initial).reshape(len(k), -1)
-    train, dual, error, values = _flow(k, residual, clock, weight, spectral.floor(k, cut))
-    spectral.require_psd("kernel", k, values)
-    shape = (len(clock), *target.shape)
-    return Trajectory(jnp.asarray(times), initial + train.reshape(shape), dual.reshape(shape), error)
+    found = modes(k, residual, clock, weight, spectral.floor(k, cut))
+    spectral.require_psd("kernel", k, found.values)
+    shape, error = (len(clock), *target.shape), _error_of_flow(*jax.lax.stop_gradient((k, residual, found)))
+    return Trajectory(jnp.asarray(times), initial + found.moved.reshape(shape), found.dual.reshape(shape), error)
 
 
 @double
@@ -100,67 +100,38 @@ def ensemble_flow(
     cross, q, q_cross, q_test = (jnp.asarray(a, dtype=k.dtype) for a in (ntk.cross, *nngp))
     _require_blocks(len(k), cross, q, q_cross, q_test)
     flat = target.reshape(len(k), -1)
-    found, values = _ensemble(train, k, cross, Blocks(q, q_cross, q_test), flat, clock, weight, spectral.floor(k, cut))
-    spectral.require_psd("ntk.train", k, values)
-    train_mean, test_mean = (mean.reshape(*mean.shape[:2], *target.shape[1:]) for mean in (found.train_mean, found.test_mean))
-    return found._replace(time=jnp.asarray(times), train_mean=train_mean, test_mean=test_mean)
-
-
-# Compiled together, since the eigendecompositions of one matrix then become one.
+    found = modes(k, flat, clock, weight, spectral.floor(k, cut), cross.T, train)
+    spectral.require_psd("ntk.train", k, found.values)
+    law = _law(k, cross, Blocks(q, q_cross, q_test), flat, found)
+    train_mean, test_mean = (mean.reshape(*mean.shape[:2], *target.shape[1:]) for mean in (law.train_mean, law.test_mean))
+    return law._replace(time=jnp.asarray(times), train_mean=train_mean, test_mean=test_mean)
 
 
 @jax.jit
-def _flow(k: Array, r: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Array, Array, Array, Array]:
-    """(K _dual(K) r, _dual(K) r) at all times, (T, N, m), the error of the first, and the eigenvalues of K.
-
-    The first is found by its own eigenvalues, not by a product with K that would lose digits.
-    """
-    train, dual = (_at_all_times(g, k, r, clock, ridge, floor) for g in (_moved, _dual))
-    fixed, start, reached = jax.lax.stop_gradient((k, r, dual))
-    return train, dual, rounding.error_of_train(rounding.perturbation(fixed, start), start, reached), jnp.linalg.eigh(k)[0]
-
-
-@partial(jax.jit, static_argnums=0)
-def _ensemble(train: bool, k: Array, cross: Array, nngp: Blocks, y: Array, clock: Array, ridge: Array, floor: Array) -> tuple[Ensemble, Array]:
-    """The law, with means of shape (T, ., m) for y (N, m), and the eigenvalues of K."""
-    (n, m), (q, q_cross, q_test) = y.shape, nngp
-    moved = _at_all_times(_moved, k, jnp.concatenate([y, jnp.eye(n, dtype=k.dtype)], 1) if train else y, clock, ridge, floor)
-    dual = _at_all_times(_dual, k, jnp.concatenate([y, cross.T], 1), clock, ridge, floor)
-    dual, a = dual[..., :m], jnp.swapaxes(dual[..., m:], 1, 2)  # coefficients of the mean, and A_t
-    stays = jnp.eye(n, dtype=k.dtype) - moved[..., m:] if train else None  # R_t
+def _law(k: Array, cross: Array, nngp: Blocks, y: Array, found: Modes) -> Ensemble:
+    """With means of shape (T, ., m) for y (N, m)."""
+    (q, q_cross, q_test), a = nngp, jnp.swapaxes(jnp.asarray(found.driven), 1, 2)  # A_t
+    stays = None if found.whole is None else jnp.eye(len(k), dtype=k.dtype) - found.whole  # R_t
     aq, rq, mixed = a @ q, None if stays is None else stays @ q, a @ q_cross.T
     test_cov = q_test - mixed - jnp.swapaxes(mixed, 1, 2) + aq @ jnp.swapaxes(a, 1, 2)
     train_cov = None if stays is None or rq is None else _symmetric(rq @ stays)
-    values, columns = jnp.linalg.eigh(k)[0], [q_cross - aq, *(() if rq is None else (rq,))]
-    gain = jax.vmap(_dual, (None, 0, None, None))(values, clock, ridge, floor).max(initial=0.0)
-    error = _error(*jax.lax.stop_gradient((k, cross, nngp, y, dual, a, gain, columns)))
-    return Ensemble(clock, moved[..., :m], train_cov, a @ y, _symmetric(test_cov), error), values
+    columns = [q_cross - aq, *(() if rq is None else (rq,))]
+    error = _error_of_law(*jax.lax.stop_gradient((k, cross, nngp, y, found, a, columns)))
+    return Ensemble(jnp.arange(len(a)), found.moved, train_cov, a @ y, _symmetric(test_cov), error)
 
 
-def _error(k: Array, cross: Array, nngp: Blocks, y: Array, dual: Array, a: Array, gain: Array, columns: list[Array]) -> Array:
+def _error_of_law(k: Array, cross: Array, nngp: Blocks, y: Array, found: Modes, a: Array, columns: list[Array]) -> Array:
     """The largest of means and covariances; `columns` are those of test and training points."""
-    noise, size = rounding.perturbation(k, y), jnp.maximum(jnp.abs(nngp.train).max(), jnp.abs(nngp.test).max(initial=0.0))
-    means = rounding.error_of_train(noise, y, dual), rounding.error_of_test(noise, y, dual, cross, a)
+    noise, size = rounding.perturbation(k, y, found.again), jnp.maximum(jnp.abs(nngp.train).max(), jnp.abs(nngp.test).max(initial=0.0))
+    means = rounding.error_of_train(noise, y, found.dual), rounding.error_of_test(noise, y, found.dual, cross, a)
     rows = rounding.longest(a, 2), 1.0
-    covariances = (rounding.error_of_covariance(noise, gain, g, p, size) for g, p in zip(rows, columns, strict=False))
+    covariances = (rounding.error_of_covariance(noise, found.gain, g, p, size) for g, p in zip(rows, columns, strict=False))
     return reduce(jnp.maximum, (*means, *covariances))
 
 
-def _at_all_times(g: Callable[..., Array], k: Array, r: Array, clock: Array, ridge: Array, floor: Array) -> Array:
-    """g(K) r, (T, N, m)."""
-    return jax.vmap(spectral.apply, in_axes=(None, None, None, 0, None, None))(g, k, r, clock, ridge, floor)
-
-
-def _dual(value: Array, t: Array, ridge: Array, floor: Array) -> Array:
-    """(1 - exp(-s t)) / s with s = value + ridge; 0 where s is null."""
-    s = jnp.maximum(value, 0.0) + ridge
-    alive = s > floor
-    s, forever = jnp.where(alive, s, 1.0), jnp.isinf(t)
-    return jnp.where(alive, jnp.where(forever, 1.0, -jnp.expm1(-s * jnp.where(forever, 1.0, t))) / s, 0.0)
-
-
-def _moved(value: Array, t: Array, ridge: Array, floor: Array) -> Array:
-    return jnp.maximum(value, 0.0) * _dual(value, t, ridge, floor)
+@jax.jit
+def _error_of_flow(k: Array, r: Array, found: Modes) -> Array:
+    return rounding.error_of_train(rounding.perturbation(k, r, found.again), r, found.dual)
 
 
 def _prepare(

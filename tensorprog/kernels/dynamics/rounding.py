@@ -18,17 +18,15 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from tensorprog.kernels.dynamics.spectral import apply
-
 LARGEST = 6.0  # standard deviations: what the largest of a million normal errors reaches, and some more
 
 
-def perturbation(k: Array, r: Array) -> Array:
+def perturbation(k: Array, r: Array, again: Array) -> Array:
     """The root mean square of the entries of E: the rounding of K, and what the eigendecomposition adds.
 
-    The latter is seen in K r - V lambda V^T r, whose entries have the size of E's times the length of r's columns.
+    The latter is seen in K r - V lambda V^T r, the second being `again`: its entries have the size of E's times the length of r's columns.
     """
-    off, size = norm(k @ r - apply(lambda value: value, k, r)), norm(r)
+    off, size = norm(k @ r - again), norm(r)
     seen = jnp.where(size > 0, off / jnp.where(size > 0, size, 1.0), 0.0) / len(k) ** 0.5
     return jnp.hypot(seen, unit(k) / 4 * jnp.abs(k).max())
 
