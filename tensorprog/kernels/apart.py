@@ -6,16 +6,19 @@ whose kernel is that of a point with itself, need no expectations of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.interpret.limit.numbers import Numbers, pattern
-from tensorprog.interpret.limit.plan import below, planned
-from tensorprog.interpret.limit.scalar import At, Leaf, Node, Product, S
+from tensorprog.interpret.limit.plan import below, planned, points_of
+from tensorprog.interpret.limit.ramps import form_of
+from tensorprog.interpret.limit.scalar import At, Expectation, Function, Index, Leaf, Node, Normalized, Product, S, Total
+from tensorprog.interpret.limit.variable import Atom, Factor, Lin, Use
 from tensorprog.kernels.symbolic import Symbolic, unvalued
 
 LEFT, RIGHT = frozenset({0}), frozenset({1})
@@ -30,14 +33,23 @@ class Own(NamedTuple):
 
 @dataclass(frozen=True)
 class Shared:
-    """The scalars that make up `Own`."""
+    """How the kernels of pairs are found from what is known of each point.
+
+    Attributes:
+        left, right: the scalars that make up `Own`.
+        positions: of the largest array over two points.
+        plan: sums that are made otherwise (`interpret.limit.plan`).
+        mirror: what the right point of a pair shares with the left one where both are one point.
+    """
 
     left: tuple[S, ...]
     right: tuple[S, ...]
+    positions: int
     plan: Mapping[Node, Product]
+    mirror: Mapping[Node, Total]
 
     def values(self, numbers: Numbers, points: int) -> Own:
-        """Of `numbers` in which both points of a pair are one: arrays (N, 1, *positions)."""
+        """Of `numbers` in which both points of a pair are one, so that arrays are (N, 1, *positions)."""
 
         def side(asked: tuple[S, ...]) -> tuple[Array, ...]:
             found = (numbers.value(s, tuple(dict.fromkeys(s.idx))) for s in asked)
@@ -53,32 +65,69 @@ class Shared:
 
 def shared(found: Symbolic) -> Shared:
     """The reads of one point alone by the kernels of two different points, as large as can be."""
-    apart = unvalued(found, same=False)
-    order = below(apart, found.asked)
-    points: dict[Node, frozenset[int]] = {}
-    for node in order:
-        points[node] = frozenset[int]().union(_points(node), *(points[s.node] for s in apart.reads(node)))
-    plan = planned(apart, order, points, found.asked)
+    plan = planned(unvalued(found, same=False), found.master.scalars, found.asked)
     apart = unvalued(found, same=False, plan=plan)
+    order = below(apart, found.asked)
+    points = points_of(apart, order)
+    pairs = [node for node in order if len(points[node]) == 2]
     reads: dict[Node, set[S]] = {}
-    for node in below(apart, found.asked):
-        for s in apart.reads(node) if len(points[node]) == 2 else ():
-            if len(points[s.node]) == 1:
-                reads.setdefault(s.node, set()).add(pattern(s)[0])
+    for s in (s for node in pairs for s in apart.reads(node) if len(points[s.node]) == 1):
+        reads.setdefault(s.node, set()).add(pattern(s)[0])
     sides: dict[frozenset[int], list[S]] = {LEFT: [], RIGHT: []}
     for node, asked in reads.items():
         one = next(iter(asked))
         whole = len(asked) > 1 or any(isinstance(i, At) for i in one.idx)
         sides[points[node]].append(S(node, tuple(range(len(node.sizes)))) if whole else one)
-    return Shared(tuple(sides[LEFT]), tuple(sides[RIGHT]), plan)
+    positions = max((prod(node.sizes) for node in pairs), default=1)
+    return Shared(tuple(sides[LEFT]), tuple(sides[RIGHT]), positions, plan, mirrored(found, [*found.asked, *sides[LEFT], *sides[RIGHT]]))
 
 
-def _points(node: Node) -> frozenset[int]:
+def mirrored(found: Symbolic, asked: Sequence[S]) -> dict[Node, Total]:
+    """What depends on a right point as something else does on a left one, and is that where they are the same point."""
+    numbers = unvalued(found, same=True)
+    order = below(numbers, asked)
+    points = points_of(numbers, order)
+    numbered: dict[Hashable, int] = {}
+    alike: dict[Node, int] = {}
+    for node in order:
+        alike[node] = numbered.setdefault(_form(numbers, node, alike), len(numbered))
+    left = {number: node for node, number in alike.items() if points[node] == LEFT}
+    twins = {node: left[number] for node, number in alike.items() if points[node] == RIGHT and number in left}
+    return {node: Total(((1.0, S(twin, tuple(range(len(node.sizes))))),)) for node, twin in twins.items()}
+
+
+def _form(numbers: Numbers, node: Node, alike: Mapping[Node, int]) -> Hashable:
+    """What a node computes, with numbers for what it reads; equal for nodes that differ in the point alone that they read."""
+
+    def named(parts: Iterable[S]) -> tuple[tuple[int, tuple[Index, ...]], ...]:
+        return tuple((alike[s.node], s.idx) for s in parts)
+
+    reads = numbers.reads(node)
     match node.op:
-        case Leaf(("gram", _, int(i), _, int(j))):
-            return frozenset({i, j})
+        case Leaf(("gram", a, int(), b, int())):
+            return "gram", a, b
+        case Leaf(("data", a, int())):
+            return "data", a
+        case Product(coef, _):
+            ordered = sorted(named(reads), key=lambda part: (part[0], [i if isinstance(i, int) and i < len(node.sizes) else -1 for i in part[1]]))
+            bound = {i: k for k, i in enumerate(dict.fromkeys(i for _, idx in ordered for i in idx if i not in range(len(node.sizes))))}
+            return "product", coef, node.sizes, tuple((n, tuple(("bound", bound[i]) if i in bound else i for i in idx)) for n, idx in ordered)
+        case Total(terms):
+            return "total", tuple(sorted((c, *part) for (c, _), part in zip(terms, named(reads), strict=True)))
+        case Function(fn, _):
+            return "function", fn, named(reads)
+        case Normalized(_, along):
+            return "softmax", along, named(reads)
+        case Expectation(problem) if all(isinstance(u.factor, Atom | Lin) for u in problem.uses):
+            forms = list(dict.fromkeys(Use(form_of(u), u.idx) for u in problem.uses))
+            uses = tuple((_function(u.factor), forms.index(Use(form_of(u), u.idx)), u.idx) for u in problem.uses)
+            return "expectation", uses, tuple(isinstance(form.factor, Lin) and form.factor.const is None for form in forms), named(reads)
         case _:
-            return frozenset()
+            return node
+
+
+def _function(factor: Factor) -> Hashable:
+    return (factor.fn, factor.scale, factor.shift) if isinstance(factor, Atom) else None
 
 
 def itself(given: Callable[[Hashable], Array]) -> Callable[[Hashable], Array]:
@@ -88,6 +137,8 @@ def itself(given: Callable[[Hashable], Array]) -> Callable[[Hashable], Array]:
         match key:
             case ("gram", a, int(), b, int()):
                 return given(("gram", a, 0, b, 0))
+            case ("data", a, int()):
+                return given(("data", a, 0))
             case _:
                 return given(key)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import ceil, prod
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.interpret.limit.data import Arrays
 from tensorprog.kernels.apart import Own
 from tensorprog.kernels.diagonal import Alone
 from tensorprog.kernels.result import Kernels
@@ -34,7 +35,7 @@ class Side(NamedTuple):
         itself: K(x, x) by name, where the kernels of blocks are those of points that differ; else nothing.
     """
 
-    points: Points
+    points: Arrays
     own: Own
     identity: np.ndarray
     itself: Mapping[str, np.ndarray]
@@ -43,8 +44,8 @@ class Side(NamedTuple):
 Block = Callable[[Side, Side], Kernels]
 
 
-def sides(left: Points, right: Points | None, alone: Callable[[Points], Alone] | None = None) -> tuple[Side, Side | None]:
-    """The points of a kernel; `alone` finds what blocks of different points need."""
+def sides(left: Points, right: Points | None, size: int, alone: Callable[[Points], Alone] | None = None) -> tuple[list[Side], list[Side] | None]:
+    """The points of a kernel in parts of about `size`; `alone` finds what blocks of different points need."""
     known: dict[bytes, int] = {}
 
     def side(points: Points) -> Side:
@@ -55,22 +56,21 @@ def sides(left: Points, right: Points | None, alone: Callable[[Points], Alone] |
         kernels, own = alone(points)
         return Side(points, jax.tree.map(np.asarray, own), identity, {name: np.asarray(k) for name, k in named(kernels).items()})
 
-    return side(left), None if right is None else side(right)
+    return _cut(side(left), size), None if right is None else _cut(side(right), size)
 
 
 def named(k: Kernels) -> dict[str, Array]:
     return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
 
 
-def assembled(block: Block, left: Side, right: Side | None, size: int, like: Kernels, *, parts: bool) -> Kernels:
-    """The kernels of left and right (None: left, symmetric to the last bit) from those of blocks of about `size` points, all of one shape.
+def assembled(block: Block, left: Sequence[Side], right: Sequence[Side] | None, shape: tuple[int, int], like: Kernels, *, parts: bool) -> Kernels:
+    """The kernels of left and right (None: left, symmetric to the last bit), N1 and N2 points in parts of one size, from those of their blocks.
 
     Args:
         like: the shapes, types and method of a block.
     """
-    rows, columns = cut(left, size), cut(right or left, size)
-    shapes = {name: k for name, k in named(like).items() if parts or not name.startswith("of ")}
-    whole = {name: aligned((len(left.identity), len((right or left).identity), *k.shape[2:]), np.dtype(k.dtype)) for name, k in shapes.items()}
+    rows, columns = left, right or left
+    whole = {name: aligned((*shape, *k.shape[2:]), np.dtype(k.dtype)) for name, k in named(like).items() if parts or not name.startswith("of ")}
     errors: list[float] = []
 
     def one(place: tuple[int, int]) -> None:
@@ -153,8 +153,8 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
             pass
 
 
-def cut(side: Side, size: int) -> list[Side]:
-    """Parts of about `size` points, as equal as can be; the last point of the last one is repeated up to its size."""
+def _cut(side: Side, size: int) -> list[Side]:
+    """Parts of about `size` points, as equal as can be, on the device; the last point of the last one is repeated up to its size."""
     n = len(side.identity)
     step = ceil(max(n, 1) / ceil(max(n, 1) / size))
 
@@ -162,4 +162,5 @@ def cut(side: Side, size: int) -> list[Side]:
         short = step - len(a[start : start + step])
         return np.pad(a[start : start + step], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short and n else a[start : start + step]
 
-    return [jax.tree.map(partial(part, start), side) for start in range(0, max(n, 1), step)]
+    every = (jax.tree.map(partial(part, start), side) for start in range(0, max(n, 1), step))
+    return [one._replace(points=jax.device_put(one.points), own=jax.device_put(one.own)) for one in every]

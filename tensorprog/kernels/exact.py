@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from math import isqrt, prod
 from operator import and_
 from typing import Any
@@ -21,7 +21,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import Expectation, Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
-from tensorprog.kernels.assembly import Points, assembled, count, cut, equal, mirrored, sides
+from tensorprog.kernels.assembly import Points, assembled, count, equal, mirrored, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
@@ -44,6 +44,7 @@ class Compiled:
     tile: Runnable[Kernels]  # of two sets of points, which of them are equal, and values of variances and open scalars
     pair: Runnable[Kernels]  # of two sets of points that differ, what is known of each, and such values
     alone: Diagonal
+    once: Shared
     block: int | None = None
     parts: bool = True
 
@@ -63,19 +64,25 @@ class Compiled:
 
     def _by_blocks(self, left: Points, right: Points | None, given: Given) -> Kernels:
         """By small blocks from what is found once a point where all expectations have closed forms; else by large ones, each for itself."""
-        most = max(1, count(left), count(right or left))
+        n, m = count(left), count(right or left)
         if is_exact(self.alone.outline(left, given).kernels):
-            size = self.block or min(most, _side(self.symbolic, CACHED))
-            rows, columns = sides(left, right, lambda points: self.alone(points, given))
-            a, b = cut(rows, size)[0], cut(columns or rows, size)[0]
+            rows, columns = sides(left, right, self._size(CACHED, self.once.positions, n, m), lambda points: self.alone(points, given))
+            a, b = rows[0], (columns or rows)[0]
             like = self.pair.outline(a.points, b.points, a.own, b.own, given)
             if is_exact(like):
-                return assembled(lambda a, b: self.pair(a.points, b.points, a.own, b.own, given), rows, columns, size, like, parts=self.parts)
-        rows, columns = sides(left, right)
-        size = self.block or min(most, _side(self.symbolic, HELD))
-        a, b = cut(rows, size)[0], cut(columns or rows, size)[0]
+                return assembled(lambda a, b: self.pair(a.points, b.points, a.own, b.own, given), rows, columns, (n, m), like, parts=self.parts)
+        rows, columns = sides(left, right, self._size(HELD, self._positions, n, m))
+        a, b = rows[0], (columns or rows)[0]
         like = self.tile.outline(a.points, b.points, equal(a, b), given)
-        return assembled(lambda a, b: self.tile(a.points, b.points, equal(a, b), given), rows, columns, size, like, parts=self.parts)
+        return assembled(lambda a, b: self.tile(a.points, b.points, equal(a, b), given), rows, columns, (n, m), like, parts=self.parts)
+
+    def _size(self, numbers: int, positions: int, *points: int) -> int:
+        """The points a side of a block at which no array over two points and positions has many more numbers than so."""
+        return self.block or min(max(1, *points), max(1, isqrt(numbers // positions)))
+
+    @cached_property
+    def _positions(self) -> int:
+        return max(prod(node.sizes) for node in nodes(self.symbolic) if not isinstance(node.op, Hot))
 
 
 def is_exact(k: Kernels) -> bool:
@@ -99,8 +106,8 @@ def compiled(
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
     once = shared(found)
     alone = diagonal(found, once, strategy)
-    tile, pair = (runnable(found, f) for f in (partial(_tile, found, strategy), partial(_pair, found, once, strategy)))
-    return Compiled(network, found, tile, pair, alone, block, parts)
+    tile, pair = (runnable(found, f) for f in (partial(_tile, found, strategy), partial(_pair, found, once, strategy, parts)))
+    return Compiled(network, found, tile, pair, alone, once, block, parts)
 
 
 def check_network(network: Network) -> None:
@@ -136,12 +143,6 @@ def same_points(a: Mapping[str, Any], b: Mapping[str, Any]) -> Any:
     return reduce(and_, ((v[:, None] == b[name][None]).all(tuple(range(2, v.ndim + 1))) for name, v in a.items()))
 
 
-def _side(found: Symbolic, numbers: int) -> int:
-    """The points a side of a block at which no array over two points and positions has many more numbers than so."""
-    positions = max(prod(node.sizes) for node in nodes(found) if not isinstance(node.op, Hot))
-    return max(1, isqrt(numbers // positions))
-
-
 def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same: Array, given: Given) -> Kernels:
     """The kernels of one tile; `given` are variances of tensors and values of open scalars, by name."""
     fetch = leaves(found.master.program, (left, right), given, given)
@@ -153,7 +154,9 @@ def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same
     return kernels_of(*measured(run, strategy))
 
 
-def _pair(found: Symbolic, once: Shared, strategy: Strategy, left: Arrays, right: Arrays, row: Own, column: Own, given: Given) -> Kernels:
+def _pair(
+    found: Symbolic, once: Shared, strategy: Strategy, parts: bool, left: Arrays, right: Arrays, row: Own, column: Own, given: Given
+) -> Kernels:
     """The same of points none of which are equal, from what is known of each."""
     fetch = leaves(found.master.program, (left, right), given, given)
     expectations = sum(isinstance(node.op, Expectation) for node in nodes(found))
@@ -162,4 +165,5 @@ def _pair(found: Symbolic, once: Shared, strategy: Strategy, left: Arrays, right
         numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
         return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), expectations)
 
-    return kernels_of(*measured(run, strategy))
+    whole = kernels_of(*measured(run, strategy))
+    return whole if parts else replace(whole, by_parameter={})

@@ -92,12 +92,15 @@ def _named(a: Array, names: tuple[Index, ...]) -> Named:
 
 
 def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Step]:
-    """Pairs of operands to contract one after another, the product taking the last place: those with a position in common first, least work first."""
+    """Pairs of operands to contract one after another, the product taking the last place.
+
+    First those that share a position or have none, and of these the pair with the least work.
+    """
     now = [dict(p) for p in parts]
 
     def step(i: int, j: int) -> tuple[bool, int]:
-        apart = (now[i].keys() & now[j].keys()) <= {*LEADING}
-        return apart, prod({**now[i], **now[j]}.values())
+        a, b = now[i].keys() - {*LEADING}, now[j].keys() - {*LEADING}
+        return bool(a and b) and a.isdisjoint(b), prod({**now[i], **now[j]}.values())
 
     while len(now) > 1:
         i, j = min(((i, j) for j in range(len(now)) for i in range(j)), key=lambda pair: step(*pair))

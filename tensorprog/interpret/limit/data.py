@@ -42,6 +42,8 @@ def leaves(
                 return jnp.asarray(known[name]).reshape(1, 1)
             case ("gram", str(a), int(i), str(b), int(j)):
                 return gram(sides[i][a], sides[j][b], i, j, len(_input_axes(program, a)))
+            case ("data", str(a), int(i)):
+                return jnp.expand_dims(sides[i][a] / sides[i][a].shape[-1] ** 0.5, 1 - i)
             case ("scalar", str(name)):
                 if name not in given:
                     raise InvalidProgram(f"[init] the scalar {name} has no value of its own. Give scalars={{{name!r}: ...}}.")
@@ -65,8 +67,11 @@ def gram(a: Array | np.ndarray, b: Array | np.ndarray, i: int, j: int, rank: int
     if i == j:
         out = jnp.einsum(f"n{p}z,n{q}z->n{p}{q}", a, b) / a.shape[-1]
         return out[:, None] if i == 0 else out[None]
-    left, right = ("n", "m") if i == 0 else ("m", "n")
-    return jnp.einsum(f"{left}{p}z,{right}{q}z->nm{p}{q}", a, b) / a.shape[-1]
+    first, second = (a, b) if i == 0 else (b, a)
+    flat = jnp.reshape(first, (-1, first.shape[-1])) @ jnp.reshape(second, (-1, second.shape[-1])).T / a.shape[-1]
+    whole = flat.reshape(*first.shape[:-1], *second.shape[:-1])  # one matrix product; what is contracted next stands beside the points that it is of
+    rows, columns = range(1, first.ndim - 1), range(first.ndim, whole.ndim)
+    return whole.transpose(0, first.ndim - 1, *((*rows, *columns) if i == 0 else (*columns, *rows)))
 
 
 def _input_axes(program: Program, name: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from tensorprog.interpret.limit.contraction import contract, product, scaled, to
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.gather import Reading, gathered
 from tensorprog.interpret.limit.mixture import integrate, quadratics
-from tensorprog.interpret.limit.problem import Coordinates, Read, coordinates, forms_of
+from tensorprog.interpret.limit.problem import Coordinates, coordinates, forms_of
 from tensorprog.interpret.limit.ramps import is_delta
 from tensorprog.interpret.limit.scalar import (
     At,
@@ -34,6 +34,7 @@ from tensorprog.interpret.limit.scalar import (
     Node,
     Normalized,
     Num,
+    Op,
     Product,
     Regression,
     S,
@@ -50,7 +51,7 @@ class Numbers:
         leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
         same: (N1, N2), true where left and right input are equal, or one answer for all pairs; needed where the graph has `Matched` nodes.
         known: what need not be computed, as `pattern` names what is read: a node at all positions, or a diagonal of it.
-        plan: products that are computed instead of those of some nodes (`plan.planned`).
+        plan: what is computed instead of the operations of some nodes (`plan`).
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Numbers:
         strategy: Strategy,
         same: Array | bool | None = None,
         known: Mapping[S, Array] = MappingProxyType({}),
-        plan: Mapping[Node, Product] = MappingProxyType({}),
+        plan: Mapping[Node, Op] = MappingProxyType({}),
     ) -> None:
         self._e, self._leaves, self._strategy, self._same, self._plan = e, leaves, strategy, same, plan
         self._arrays: dict[Node, Array] = {s.node: a for s, a in known.items() if is_whole(s)}
@@ -226,29 +227,37 @@ class Numbers:
         return full.reshape(*full.shape[:2], prod(full.shape[2 : 2 + rows]), prod(full.shape[2 + rows :]))
 
     def _expectation(self, node: Node, problem: Problem) -> Array:
-        """The Gaussian integral, with all positions in one dimension: (N1, N2, positions)."""
+        """The Gaussian integral."""
         c = self._coordinates[node]
+        ranks = tuple(range(len(problem.sizes)))
+        sums = quadratics(self._e.s, problem.uses)
+        if sums is not None:
+            return self._mixture(c, sums, problem)
+
+        flat = self._e.s.gathers  # XLA computes what is read in windows again for every window, unless it has another shape
+
+        def entry(s: S) -> Array:
+            a = self.read(s, ranks)
+            return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if flat and ranks else a
+
+        def cov(i: int, j: int) -> Array | float:
+            s = c.covariance(i, j)
+            return 0.0 if self._e.s.is_zero(s) else entry(s)
+
+        estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
+        self.estimates.append(estimate)
+        batch = estimate.value.shape[:2] or (1, 1)
+        value = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))) if flat and ranks else estimate.value
+        return value.reshape(*batch, *problem.sizes) if flat else jnp.broadcast_to(value, (*batch, *problem.sizes))
+
+    def _mixture(self, c: Coordinates, sums: list[Quadratic], problem: Problem) -> Array:
+        """The integral over Gaussian scales, with all positions in one dimension: (N1, N2, positions); see `mixture`."""
         ranks = tuple(range(len(problem.sizes)))
 
         def entry(s: S) -> Array:
             a = self.read(s, ranks)
             return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if ranks else a
 
-        def cov(i: int, j: int) -> Array | float:
-            s = c.covariance(i, j)
-            return 0.0 if self._e.s.is_zero(s) else entry(s)
-
-        sums = quadratics(self._e.s, problem.uses)
-        if sums is not None:
-            return self._mixture(c, sums, entry, problem)
-        estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
-        self.estimates.append(estimate)
-        batch = estimate.value.shape[:2] or (1, 1)
-        flat = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes)) if ranks else batch)
-        return flat.reshape(*batch, *problem.sizes)
-
-    def _mixture(self, c: Coordinates, sums: list[Quadratic], entry: Read, problem: Problem) -> Array:
-        """The integral over Gaussian scales; see `mixture`."""
         where = {form: k for k, form in enumerate(c.forms)}
         uses = [u for u in problem.uses if not isinstance(u.factor, Composite)]
         mains = list(dict.fromkeys(where[f] for u in uses for f in forms_of(u, {})))

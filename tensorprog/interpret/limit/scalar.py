@@ -125,6 +125,7 @@ class Scalars:
         self._made: dict[Hashable, Node] = {}
         self.zero = self.num(0.0)
         self.one = self.num(1.0)
+        self.gathers = False  # whether anything reads other positions
 
     def intern(self, key: Hashable, op: Op, sizes: tuple[int, ...]) -> Node:
         node = self._made.get(key)
@@ -139,6 +140,7 @@ class Scalars:
         return S(self.intern(("leaf", key), Leaf(key), sizes), idx)
 
     def hot(self, index: tuple[int, ...], size: int, into: Index, source: Index) -> S:
+        self.gathers = True
         return S(self.intern(("hot", index, size), Hot(index), (len(index), size)), (into, source))
 
     def is_zero(self, s: S) -> bool:
@@ -168,7 +170,9 @@ class Scalars:
         return self._product(coef, flat, set(free))
 
     def _product(self, coef: float, parts: list[S], free: set[Index]) -> S:
-        seen = list(dict.fromkeys(i for s in parts for i in s.idx))
+        read = {s.idx[1]: s.idx[0] for s in parts if isinstance(s.node.op, Hot)}  # what reads other positions stands where these stand
+        whole = (read.get(i, i) for s in parts if not isinstance(s.node.op, Hot) for i in s.idx)
+        seen = list(dict.fromkeys((*whole, *(i for s in parts for i in s.idx))))
         order = [i for i in seen if i in free] + [i for i in seen if i not in free]
         local = {name: k for k, name in enumerate(order)}
         inner = tuple(S(s.node, tuple(local[i] for i in s.idx)) for s in parts)
