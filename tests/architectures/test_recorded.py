@@ -69,3 +69,11 @@ def test_recorded_transformer(depth: int) -> None:
     found = tp.kernels(network, REFERENCE["tf_x"])
     np.testing.assert_allclose(found.nngp, REFERENCE[f"tf_A_d{depth}_nngp"], rtol=1e-10)
     np.testing.assert_allclose(found.ntk, REFERENCE[f"tf_A_d{depth}_ntk"], rtol=1e-10)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_recorded_features_of_the_transformer(depth: int) -> None:
+    """The NNGP of every token, the covariance of x^L over all pairs of tokens of all sequences."""
+    network = transformer(**{**NTK4A, "token": 4, "depth": depth, "read": "every"})
+    found = tp.kernels(network, REFERENCE["tf_x"]).nngp
+    np.testing.assert_allclose(np.asarray(found).swapaxes(1, 2).reshape(12, 12), REFERENCE[f"tf_A_d{depth}_Cx_last"], rtol=1e-10)

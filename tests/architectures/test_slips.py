@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 from scipy.special import softmax
@@ -128,6 +129,8 @@ def test_the_gradient_between_blocks_of_a_transformer() -> None:
     assert_sides_with(ours, transformer_by_hand(x, 2, vw, vu, vv, power=2), simulated(network, x, 256, 16))
 
 
-def test_at_unit_variances_the_notebook_is_right() -> None:
+@pytest.mark.parametrize("depth", [1, 2])
+def test_at_unit_variances_the_notebook_is_right(depth: int) -> None:
     """Both factors are 1 there; the notebook's numbers carry its own small constants."""
-    np.testing.assert_allclose(transformer_by_hand(REFERENCE["tf_x"], 2, 1.0, 1.0, 1.0, power=2), REFERENCE["tf_A_d2_ntk_notebook"], rtol=2e-5)
+    found = transformer_by_hand(REFERENCE["tf_x"], depth, 1.0, 1.0, 1.0, power=2)
+    np.testing.assert_allclose(found, REFERENCE[f"tf_A_d{depth}_ntk_notebook"], rtol=2e-5)

@@ -81,9 +81,10 @@ def test_recorded_batchnorm_kernel_across_two_batches() -> None:
 
 
 @pytest.mark.slow
-def test_recorded_batchnorm_kernels() -> None:
-    x = RECORDED["bn_x1"][None]
-    found = compiled(batchnormed(batch=7))(x)
-    np.testing.assert_allclose(found.nngp[0, 0], RECORDED["bn_d1_nngp1"], atol=1e-6)
-    np.testing.assert_allclose(found.ntk[0, 0], RECORDED["bn_d1_ntk1"], atol=1e-6)
+@pytest.mark.parametrize("batch", ["1", "2"])
+def test_recorded_batchnorm_kernels(batch: str) -> None:
+    x = RECORDED[f"bn_x{batch}"][None]
+    found = compiled(batchnormed(batch=x.shape[1]))(x)
+    np.testing.assert_allclose(found.nngp[0, 0], RECORDED[f"bn_d1_nngp{batch}"], atol=1e-6)
+    np.testing.assert_allclose(found.ntk[0, 0], RECORDED[f"bn_d1_ntk{batch}"], atol=1e-6)
     assert found.method == "quadrature"

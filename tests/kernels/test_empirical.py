@@ -18,6 +18,7 @@ from tests.finite_networks import NETWORKS, D, add, conv, f, mlp, r, vector_outp
 
 WIDTH = 7
 ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "empirical.npz")
+LINEARIZED = np.load(Path(__file__).parent.parent / "oracles" / "kernels.npz")["lin_f"]
 
 
 def data(network: Network, points: int, seed: int) -> dict[str, jax.Array]:
@@ -169,3 +170,12 @@ def test_recorded_network_and_kernels() -> None:
     np.testing.assert_allclose(empirical_kernels(network, params, 8, x, outputs="full").ntk + 0.04 * eye, ORACLE["ntk_full"], rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(empirical_kernels(network, params, 8, x).ntk + 0.04, ORACLE["ntk_trace"], rtol=1e-11)
     np.testing.assert_allclose((f_body + 0.2 * ORACLE["b2"]) @ (f_body + 0.2 * ORACLE["b2"]).T / 3, ORACLE["nngp_trace"], rtol=1e-11)
+
+
+def test_recorded_linearization() -> None:
+    """f(p) + J (p1 - p) at p1 = p + .01 cos(0, 1, ..), array by array, readout bias included."""
+    network, params, x = recorded()
+    steps = {name: 0.01 * np.cos(np.arange(a.size)).reshape(a.shape) for name, a in ORACLE.items() if name[0] in "Wb"}
+    along = {"W0": steps["W0"].T, "W1": steps["W1"].T, "v": steps["W2"].T, "b0": steps["b0"][0], "b1": steps["b1"][0]}
+    value, slope = jax.jvp(lambda p: apply(network, p, 8, x), (params,), ({name: jnp.asarray(a) for name, a in along.items()},))
+    np.testing.assert_allclose(value + slope + 0.2 * (ORACLE["b2"] + steps["b2"]), LINEARIZED, rtol=1e-11)

@@ -11,6 +11,7 @@ import tensorprog as tp
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.kernels.limit import compiled, kernels
 from tensorprog.kernels.paths import path_ntk
+from tensorprog.transform.backprop import backprop
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 RECORDED = np.load(ORACLES / "kernels.npz")
@@ -57,7 +58,7 @@ FULLY_CONNECTED = {
     "act_gaussian": fc(phi=tp.gauss, depth=1, sigma_w=1.2, sigma_b=0.3),
     "act_sigmoid_like": fc(phi=lambda h: 0.5 * tp.erf(h / 2.4020563531719796) + 0.5, depth=1, sigma_w=1.2, sigma_b=0.3),
     "act_rbf": fc(phi=lambda h: ROOT2 * tp.sin(ROOT2 * h + np.pi / 4), depth=1, sigma_w=1.2, sigma_b=0.3),
-    **{f"act_mono{k}": fc(phi=lambda h, k=k: h**k if k > 1 else 1.0 * h, depth=1, sigma_w=1.2, sigma_b=0.3) for k in (1, 2, 3)},
+    **{f"act_mono{k}": fc(phi=lambda h, k=k: 1.0 * h if k == 1 else h**k, depth=1, sigma_w=1.2, sigma_b=0.3) for k in range(4)},
     "act_num_gelu_deg101": fc(phi=tp.gelu, depth=1, sigma_w=1.2, sigma_b=0.3),
     "resnet_fc_3blocks": resnet(),
     "fc_ln_relu_d2": layernormed(),
@@ -119,11 +120,26 @@ def rnn(xs, pool, variances):
 
 @pytest.mark.parametrize("pool", [False, True])
 def test_recorded_rnn(pool: bool) -> None:
-    """Tensor Programs II's tied RNN, last state and average pooling."""
+    """Tensor Programs II's tied RNN, last state and average pooling; the published kernel has 1e-7 inside its roots."""
     name = f"rnn_A_{'avgpool' if pool else 'last'}"
     found = kernels(rnn(time=5, pool=pool, variances=tuple(ARCHITECTURES["rnn_A_varw_varu_varb_varv"])), ARCHITECTURES["rnn_x"])
     np.testing.assert_allclose(found.ntk, ARCHITECTURES[f"{name}_ntk"], rtol=1e-12)
     np.testing.assert_allclose(found.nngp, ARCHITECTURES[f"{name}_nngp"], rtol=1e-12)
+    if pool:
+        np.testing.assert_allclose(found.ntk, ARCHITECTURES["rnn_A_avgpool_ntk_as_published_eps1e-7"], rtol=1e-6)
+
+
+def test_recorded_covariances_inside_the_rnn() -> None:
+    """E h^i h^j, E s^i s^j and E ds^i ds^j of the first four steps, within each sequence; the last are for f = sum of the states."""
+    variances = tuple(ARCHITECTURES["rnn_A_varw_varu_varb_varv"])
+    found = tp.limit(backprop(rnn(time=5, pool=True, variances=variances)).program, ARCHITECTURES["rnn_x"], jit=False)
+    embedded = found.gram("g1", "g1")
+    for name, index in (("h", "hhcov"), ("x", "scov"), ("dx", "dscov")):
+        recorded = np.einsum("aaij->aij", ARCHITECTURES[f"rnn_A_avgpool_{index}"])
+        for i, j in ((1, 1), (1, 3), (2, 3), (4, 4)):  # the program's h_i is W s^i, without the input of step i + 1
+            gram = found.gram(f"{name}{i}", f"{name}{j}")
+            ours, step = (gram + embedded[:, i, j] + variances[2], 0) if name == "h" else (gram * (25 if name == "dx" else 1), 1)
+            np.testing.assert_allclose(ours, recorded[:, i - step, j - step], rtol=1e-12, err_msg=f"{name} {i} {j}")
 
 
 @pytest.mark.parametrize(("phi", "expected"), [(tp.relu, [(0.6089977810, 0.9423311144), (0.6839056509, 1.3514795611), (0.7381281923, 1.7378446792)])])
