@@ -25,7 +25,7 @@ from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.plan import below
 from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Node, Product, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Node, Op, S, rename
 from tensorprog.interpret.limit.variable import Composite
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.uncompiled import traced_once
@@ -164,7 +164,7 @@ def nodes(found: Symbolic) -> list[Node]:
     return below(unvalued(found), found.asked)
 
 
-def unvalued(found: Symbolic, *, same: bool | None = None, plan: Mapping[Node, Product] = MappingProxyType({})) -> Numbers:
+def unvalued(found: Symbolic, *, same: bool | None = None, plan: Mapping[Node, Op] = MappingProxyType({})) -> Numbers:
     """The scalars of the kernels as a graph to be walked, without numbers."""
     return Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy(), same, plan=plan)
 
