@@ -29,7 +29,7 @@ class Middle:
 def middles(c: np.ndarray, angle: Angle, tolerance: float) -> tuple[Middle, ...]:
     """The series in cos theta, for every radius at which they cost less than that in t(theta).
 
-    What they drop sums to `tolerance` of each output.
+    What they drop is `tolerance` of each output at most.
 
     Args:
         c: (outputs, size, size, terms), the coefficients in t(theta) at the Chebyshev points of the norms.
@@ -39,7 +39,7 @@ def middles(c: np.ndarray, angle: Angle, tolerance: float) -> tuple[Middle, ...]
         values = c @ vandermonde(angle.t(np.arccos(radius * points(SAMPLES))), c.shape[-1]).T
         found = coefficients(values, 3)
         size = np.abs(found).max((1, 2, 3), keepdims=True)
-        terms = length(found / np.where(size > 0, size, 1.0), 3, tolerance)
+        terms = length(found / np.where(size > 0, size, 1.0), 3, tolerance / 16)
         if terms <= c.shape[-1] + ARCCOSINE:
-            out.append(Middle(radius, tuple(decomposed(one, tolerance) for one in found[..., :terms])))
+            out.append(Middle(radius, tuple(decomposed(one, tolerance / 2) for one in found[..., :terms])))
     return tuple(out)

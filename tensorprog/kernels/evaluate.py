@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+WRITTEN = 512  # products that are written out
 CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vectors
 
 Numbers = Array | np.ndarray
@@ -62,7 +63,7 @@ def cosines(left: Numbers, right: Numbers | None, room: Array | None = None) -> 
 
     `room` is an array of the shape of the result whose memory is used for it: new memory for every block would take as long as the block.
     """
-    cos = _products(jnp.asarray(left), None if right is None else jnp.asarray(right))
+    cos = _cosines(jnp.asarray(left), None if right is None else jnp.asarray(right))
     if right is None:
         cos = jnp.where(jnp.eye(len(left), dtype=bool), 0.0, cos)
     return cos, jnp.abs(cos).max()
@@ -93,14 +94,14 @@ def _summed(left: Norms, right: Norms | None, series: Functions, x: Array, own: 
     for functions, signs, beside in zip(series.functions, series.signs, ranks, strict=True):
         columns = (jnp.asarray(functions).T @ jnp.asarray((left if right is None else right).chebyshev).T).astype(x.dtype)
         rows = columns.T if right is None else (jnp.asarray(left.chebyshev) @ functions).astype(x.dtype)
-        kernels.append(scale * _sum(rows * jnp.asarray(signs, x.dtype), columns, x, beside))
+        kernels.append(scale * products(rows * jnp.asarray(signs, x.dtype), columns, x, beside))
     if own is None:
         return tuple(kernels)
     i = jnp.arange(len(x))
     return tuple(k.at[i, i].set(one, indices_are_sorted=True, unique_indices=True) for k, one in zip(kernels, jnp.asarray(own), strict=True))
 
 
-def _products(u: Array, v: Array | None) -> Array:
+def _cosines(u: Array, v: Array | None) -> Array:
     """u v^T, symmetric to the last bit where v is None."""
     found = u @ (u if v is None else v).T
     return (found + found.T) / 2 if v is None else found
@@ -112,7 +113,7 @@ def angles(u: Array, v: Array | None, dtype: str) -> Array:
     Cosines are found in float64, which leaves 1e-8 of the angle, enough for float32. For float64 the chord of a close pair is formed from its
     vectors. Where v is None, those of u with itself.
     """
-    cos = _products(u, v)
+    cos = _cosines(u, v)
     square = jnp.maximum((1 - jnp.abs(cos)) / 2, 0.0)
     if dtype == "float64":
         square = lax.cond((2 * square < CLOSE).any(), partial(_chords, u, u if v is None else v, cos, square), lambda: square)
@@ -149,18 +150,33 @@ def _arcsine_coefficients(degree: int) -> tuple[float, ...]:
     return tuple(np.polynomial.chebyshev.cheb2poly(c).tolist())
 
 
-def _sum(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:
+def products(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:
     """sum_n T_n(x_ij) sum_r rows[i, r] columns[r, j], where ranks[n] products stand beside T_n.
 
-    The sums are written out, so that all of it is one loop over pairs, which holds what it needs in registers.
+    The sums are written out, so that all of it is one loop over pairs, which holds what it needs in registers. Of more than `WRITTEN` products a
+    compiler makes no loop in useful time: they are products of matrices, one for every n.
     """
-    products = iter([rows[:, r, None] * columns[r] for r in range(len(columns))])
-    return _clenshaw([sum(islice(products, rank), jnp.zeros((), x.dtype)) for rank in ranks], x)
-
-
-def _clenshaw(c: list[Array], x: Array) -> Array:
-    """sum_n T_n(x) c_n."""
+    if len(columns) > WRITTEN:
+        return _by_matrices(rows, columns, x, ranks)
+    terms = iter([rows[:, r, None] * columns[r] for r in range(len(columns))])
+    c = [sum(islice(terms, rank), jnp.zeros((), x.dtype)) for rank in ranks]
     first, second = jnp.zeros_like(x), jnp.zeros_like(x)
     for cn in c[:0:-1]:
         first, second = 2 * x * first + (cn - second), first
     return x * first + (c[0] - second)
+
+
+def _by_matrices(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:
+    """The same, the products beside every T_n filled up with zeros to one number."""
+    most, starts = np.arange(max(ranks)), np.cumsum([0, *ranks[:-1]])[:, None]
+    place = np.where(most < np.array(ranks)[:, None], starts + most, len(columns))
+    left = jnp.pad(rows, ((0, 0), (0, 1)))[:, place].swapaxes(0, 1)
+    right = jnp.pad(columns, ((0, 1), (0, 0)))[place]
+
+    def step(last: tuple[Array, Array], factors: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        first, second = last
+        return (2 * x * first + (factors[0] @ factors[1] - second), first), None
+
+    nothing = jnp.zeros_like(x)
+    (first, second), _ = lax.scan(step, (nothing, nothing), (left[1:], right[1:]), reverse=True)
+    return x * first + (left[0] @ right[0] - second)

@@ -21,6 +21,8 @@ TERMS = (32, 64)  # points in the angle that are tried
 SIZES = (8, 16, 24)  # points in log q that are tried
 STEP = log(2.0) / 2  # a domain in log q is widened to multiples of it, so that tables serve later data
 ROUNDING = 32 * np.finfo(float).eps  # of cosines, in all layers of a network together: near equal directions the rules themselves lose digits
+NOISE = 2.5e-13  # rounding in the coefficients of deep kernels, near equal directions
+MOST = 512  # products beyond which closed forms cost less
 WIDEST = 12.0  # in log q; beyond, polynomials are no way
 
 
@@ -114,7 +116,7 @@ def tabulate(pairs: Pairs, domain: Domain, tolerance: float) -> Table | None:
     Series that start at angle 0 are tried first. A kernel with biases varies near equal directions as a cone does, sqrt(theta^2 + b (s - s')^2):
     then the series starts at a positive angle, and the few pairs below it are left to the exact kernel.
     """
-    for angle, terms in _angles(pairs, domain, tolerance / 4):
+    for angle, terms in _angles(pairs, domain, max(tolerance / 8, NOISE)):
         table = _at_angle(pairs, domain, angle, terms, tolerance)
         if table is not None:
             return table
@@ -126,14 +128,16 @@ def _at_angle(pairs: Pairs, domain: Domain, angle: Angle, terms: int, tolerance:
         s = domain.s(points(size))
         found = pairs.grid(np.exp(s), angle.theta(points(terms)))
         c = coefficients(found.kernels, 3)
-        if size > 1 and length(coefficients(coefficients(_unit(c), 1), 2), 1, tolerance / 4) >= size:
+        if size > 1 and length(coefficients(coefficients(_unit(c), 1), 2), 1, tolerance / 8) >= size:
             continue
         own = coefficients(pairs.own(np.exp(s)).kernels, 1)
         if not (np.isfinite(c).all() and np.isfinite(own).all()):
             return None
-        series = tuple(decomposed(one, tolerance / 8) for one in c)
+        series = tuple(decomposed(one, tolerance / 2) for one in c)
+        if found.exact and max(len(one.signs) for one in series) > MOST:
+            return None
         method = " and ".join(sorted(found.methods))
-        table = Table(pairs.outputs, domain, angle, series, own, np.zeros(len(own)), method, middles(c, angle, tolerance / 8))
+        table = Table(pairs.outputs, domain, angle, series, own, np.zeros(len(own)), method, middles(c, angle, tolerance))
         return _checked(table, pairs, found.exact, tolerance)
     return None
 

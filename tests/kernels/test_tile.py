@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tensorprog as tp
-from tensorprog.kernels import tabulated
+from tensorprog.kernels import evaluate, tabulated
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.tile import Precision, Tile, tile
 
@@ -176,3 +176,13 @@ def test_served_in_float64() -> None:
     served = tile(NETWORKS["homogeneous"]).served(X)
     assert served is not None
     assert (served.table.error < 1e-11).all()
+
+
+def test_many_products_are_products_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to the sum, beside T_0 .. T_4, one of which has no product."""
+    rng, ranks = np.random.default_rng(3), (3, 0, 2, 4, 1)
+    with jax.enable_x64(True):
+        rows, columns, x = (jnp.asarray(rng.uniform(-1, 1, shape)) for shape in ((7, 10), (10, 5), (7, 5)))
+        written = evaluate.products(rows, columns, x, ranks)
+        monkeypatch.setattr(evaluate, "WRITTEN", 0)
+        np.testing.assert_allclose(evaluate.products(rows, columns, x, ranks), written, atol=1e-14)
