@@ -54,7 +54,7 @@ def sides(left: Points, right: Points | None, size: int, alone: Callable[[Points
         if alone is None:
             return Side(points, Own((), ()), identity, {})
         kernels, own = alone(points)
-        return Side(points, jax.tree.map(np.asarray, own), identity, {name: np.asarray(k) for name, k in named(kernels).items()})
+        return Side(points, own, identity, {name: np.asarray(k) for name, k in named(kernels).items()})
 
     return _cut(side(left), size), None if right is None else _cut(side(right), size)
 
@@ -156,11 +156,14 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
 def _cut(side: Side, size: int) -> list[Side]:
     """Parts of about `size` points, as equal as can be, on the device; the last point of the last one is repeated up to its size."""
     n = len(side.identity)
-    step = ceil(max(n, 1) / ceil(max(n, 1) / size))
+    if n <= size:
+        return [side]
+    step = ceil(n / ceil(n / size))
 
     def part(start: int, a: np.ndarray) -> np.ndarray:
         short = step - len(a[start : start + step])
-        return np.pad(a[start : start + step], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short and n else a[start : start + step]
+        return np.pad(a[start : start + step], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short else a[start : start + step]
 
-    every = (jax.tree.map(partial(part, start), side) for start in range(0, max(n, 1), step))
+    host = jax.tree.map(np.asarray, side)
+    every = (jax.tree.map(partial(part, start), host) for start in range(0, n, step))
     return [one._replace(points=jax.device_put(one.points), own=jax.device_put(one.own)) for one in every]
