@@ -58,7 +58,7 @@ class Pairs:
     @cached_property
     def closed(self) -> bool:
         """Whether all expectations have closed forms: a pair then costs the same alone. Else what reads one norm only is shared in a grid."""
-        one = np.ones((1, 1))
+        one = np.ones((LIST, 1))  # as lists are, so that what is traced here serves them
         return self._function(one, one, one, one > 1)[1] <= EXACT
 
     def _outer(self, q: np.ndarray, theta: np.ndarray, nudge: float) -> Values:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
+from tensorprog.kernels import uncompiled as uncompiled_module
 from tensorprog.kernels.uncompiled import uncompiled
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (3, 4))
@@ -39,3 +40,15 @@ def test_numbers_of_jax(f: Callable[[Array], object]) -> None:
         found, wanted = uncompiled(f, jax.ShapeDtypeStruct(X.shape, X.dtype))(X), jax.jit(f)(X)
     # a few units in the last place for each of some ten operations
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), found, wanted)
+
+
+def test_functions_are_written_out_and_nothing_is_computed_twice() -> None:
+    @jax.jit
+    def half(x: Array) -> Array:
+        return jnp.sin(x) * 0.5
+
+    closed = jax.make_jaxpr(lambda x: half(x) + half(x) * half(2 * x))(X)
+    plan = uncompiled_module._plan(closed.jaxpr, closed.consts)
+    assert len(plan.steps) == 7  # sin, * 0.5; 2 *, sin, * 0.5; the product and the sum
+    (found,) = plan(X)
+    np.testing.assert_allclose(found, np.sin(X) / 2 + np.sin(X) / 2 * np.sin(2 * X) / 2, rtol=1e-14)
