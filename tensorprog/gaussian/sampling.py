@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.scipy.special import ndtri
-from scipy.stats import qmc
 
 from tensorprog.gaussian.integrand import coordinates, evaluate
 from tensorprog.gaussian.law import Law
@@ -25,6 +24,8 @@ BITS = 32
 @lru_cache(maxsize=16)
 def net(dimension: int, points: int) -> np.ndarray:
     """A scrambled Sobol net in [0, 1)^dimension by its binary digits: unsigned integers of 32 bits, shape (points, dimension)."""
+    from scipy.stats import qmc  # which takes longer to import than JAX
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the number of points is no power of two
         return (qmc.Sobol(dimension, scramble=True, bits=BITS, rng=np.random.default_rng(0)).random(points) * 2.0**BITS).astype(np.uint32)

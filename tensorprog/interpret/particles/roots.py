@@ -13,7 +13,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.initial import covariance, gaussians, groups, positions, root
@@ -55,6 +54,8 @@ class Normals:
         self._kept = None
 
     def _sobol(self, b: int) -> Reals:
+        from scipy.stats import qmc  # which takes longer to import than JAX
+
         engine = qmc.Sobol(min(self.dims, SOBOL), scramble=True, rng=np.random.default_rng(self.seed))
         if b:
             engine.fast_forward(b * self.block)
