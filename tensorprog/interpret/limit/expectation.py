@@ -13,7 +13,7 @@ from typing import assert_never
 
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
-from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Index, S, number_of, rename
 from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, Variables
 from tensorprog.language.expr import Growth
 
@@ -132,7 +132,7 @@ class Expectations:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._resolve(canonical)
-        return S(found.node, tuple(names[i] for i in found.idx))  # type: ignore[index]
+        return found.inside(names)
 
     def _resolve(self, uses: tuple[Use, ...]) -> S:
         sign = 1
@@ -277,14 +277,14 @@ class Expectations:
         m, n = len(x.sizes), len(y.sizes)
         terms: list[tuple[float, S]] = []
         for c, s, r, where in left:
-            here = {i: i if i < m else -1 - i for i in (*where, *(s.idx if s else ()))}  # type: ignore[operator]
+            here = {i: i if i < m else -1 - i for i in map(number_of, (*where, *(s.idx if s else ())))}
             for d, t, q, there_where in right:
                 cov = self._covariance_of_parts(r, q)
                 if self.s.is_zero(cov):
                     continue
-                there = {i: m + i if i < n else -1000 - i for i in (*there_where, *(t.idx if t else ()))}  # type: ignore[operator]
-                places = (*(here[i] for i in where), *(there[i] for i in there_where))
-                parts = [S(cov.node, tuple(places[i] for i in cov.idx))]  # type: ignore[index]
+                there = {i: m + i if i < n else -1000 - i for i in map(number_of, (*there_where, *(t.idx if t else ())))}
+                places = (*(here[number_of(i)] for i in where), *(there[number_of(i)] for i in there_where))
+                parts = [cov.inside(places)]
                 parts += [rename(s, here)] if s else []
                 parts += [rename(t, there)] if t else []
                 terms.append((c * d, self.s.product(parts, range(m + n))))

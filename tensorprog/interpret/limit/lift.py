@@ -87,10 +87,11 @@ def _power(v: Variables, base: Value, exponent: float) -> Value:
 def apply(v: Variables, fn: Fn, args: list[Value]) -> Value:
     """fn of variables: rewritten in atoms where a form exists, an atom of a linear form, else a composite."""
     args = [_constant(v, a) for a in args]
-    if all(isinstance(a, S) for a in args):
-        if fn.arity == 1 and parity(fn) == -1 and v.scalars.is_zero(args[0]):  # type: ignore[arg-type]
+    numbers = tuple(a for a in args if isinstance(a, S))
+    if len(numbers) == len(args):
+        if fn.arity == 1 and parity(fn) == -1 and v.scalars.is_zero(numbers[0]):
             return v.scalars.zero
-        return v.scalars.function(fn, tuple(a for a in args if isinstance(a, S)))
+        return v.scalars.function(fn, numbers)
     if fn.arity == 1:
         parts = _of_product(v, fn, as_poly(v, args[0]))
         if parts is not None:

@@ -11,14 +11,14 @@ that depends on the data, over the same matrices.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.outer import averaged
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
-from tensorprog.interpret.limit.variable import LinTerm, Poly, Root, Term, Use, Variables, relabel
+from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, Variables, relabel
 from tensorprog.language.expr import Expr
 from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
@@ -126,9 +126,9 @@ class Master:
     def matmul(self, matrix: str, transpose: bool, x: Poly, label: str, twin: Value | None) -> Poly:
         """Z^{Wx} = hat(W x) + dot(W x)."""
         left = self._root_of(twin) if twin is not None else None
-        root = self.v.root(("hat", matrix, transpose, x.id), ("hat", matrix, transpose), label, x.axes, x, left)
+        root = self.v.root(("hat", matrix, transpose, x.id), Hat(matrix, transpose), label, x.axes, x, left)
         hat = self.v.of_root(root)
-        earlier = sorted((r for r in x.roots if r.group == ("hat", matrix, not transpose)), key=lambda r: r.id)
+        earlier = sorted((r for r in x.roots if r.group == Hat(matrix, not transpose)), key=lambda r: r.id)
         match self._dots:
             case "drop":
                 return hat
@@ -142,7 +142,7 @@ class Master:
     def _dot(self, x: Poly, root: Root, transpose: bool) -> Poly:
         """sigma^2 Z^y E dZ^x / d hat(W^T y), summed over the members of y."""
         assert root.argument is not None
-        variance = self._variance(root.group, transpose)
+        variance = self._variance(_hat(root).matrix, transpose)
 
         def on_form(use: Use) -> list[tuple[S, tuple[Index, ...]]]:
             return self._occurrences(use, root)
@@ -176,7 +176,7 @@ class Master:
             whole = self.v.multiply(self.v.constant(slope), self.v.rename(y, dict(zip(y.axes, inner, strict=True))))
             for a, size in zip(inner, root.sizes, strict=True):
                 whole = self.v.sum_axis(whole, a, size)
-            out.append(self.v.scale(whole, self._variance(root.group, transpose)))
+            out.append(self.v.scale(whole, self._variance(_hat(root).matrix, transpose)))
         return out
 
     def _with_root(self, root: Root, x: Poly) -> S:
@@ -195,9 +195,8 @@ class Master:
         self.v.expand(Term(self.scalars.one, (use,)), terms, [])
         return [(self.scalars.product([s] if s else [], None, c), where) for c, s, r, where in terms if r is root]
 
-    def _variance(self, group: Hashable, transpose: bool) -> S:
+    def _variance(self, name: str, transpose: bool) -> S:
         """sigma_W^2, times m / n for the transpose of an m x n matrix."""
-        name = group[1]  # type: ignore[index]
         m = self.program.matrix[name]
         ratio = self.program.width[m.rows].ratio / self.program.width[m.cols].ratio if transpose else 1
         return self.scalars.product((self.scalars.leaf(("variance", name)),), None, float(ratio))
@@ -217,8 +216,7 @@ class Master:
         if a.argument is not None and b.argument is not None:
             cov = self.pair(a.argument, b.argument)
             place = {**{name: k for k, name in enumerate(a.axes)}, **{primed(name): len(a.axes) + k for k, name in enumerate(b.axes)}}
-            transpose = a.group[2]  # type: ignore[index]
-            return self.scalars.product((rename(cov, place), self._variance(a.group, transpose)))  # type: ignore[arg-type]
+            return self.scalars.product((rename(cov, place), self._variance(*_hat(a))))
         x, y = self._initial[a], self._initial[b]
         places = tuple(range(len(a.axes) + len(b.axes)))
         sizes = (*a.sizes, *b.sizes)
@@ -265,6 +263,11 @@ class Master:
 
 def primed(axis: str) -> str:
     return axis + "'"
+
+
+def _hat(root: Root) -> Hat:
+    assert isinstance(root.group, Hat)
+    return root.group
 
 
 def _linked(program: Program) -> dict[str, str]:

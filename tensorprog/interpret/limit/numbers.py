@@ -287,7 +287,8 @@ class Numbers:
 
         if all(map(alike, scalars)):
             a = self.read(S(first.node, names), (*ranks, *(len(sizes) + k for k in fixed)))
-            at = [jnp.array([min(s.idx[k].position, a.shape[2 + len(sizes) + d] - 1) for s in scalars]) for d, k in enumerate(fixed)]  # type: ignore[union-attr]
+            places = ([i.position for s in scalars for i in [s.idx[k]] if isinstance(i, At)] for k in fixed)
+            at = [jnp.minimum(jnp.array(p), a.shape[2 + len(sizes) + d] - 1) for d, p in enumerate(places)]
             a = a[(..., *at)] if fixed else jnp.repeat(a[..., None], len(scalars), -1)
         else:
             a = jnp.stack(jnp.broadcast_arrays(*(self.read(s, ranks) for s in scalars)), -1)

@@ -11,8 +11,7 @@ from typing import TypeGuard
 
 from tensorprog.interpret.limit.contraction import LEADING, path
 from tensorprog.interpret.limit.numbers import Numbers, has_delta
-from tensorprog.interpret.limit.scalar import At, Hot, Leaf, Matched, Node, Op, Product, S, Scalars
-from tensorprog.interpret.limit.variable import number_of
+from tensorprog.interpret.limit.scalar import At, Hot, Leaf, Matched, Node, Op, Product, S, Scalars, number_of
 
 POINTS, FEATURES = 16, 32  # of a block, for the comparison
 PASSES = 4
@@ -120,7 +119,7 @@ def _seen(numbers: Numbers, s: S) -> S:
     """s, or what a choice between equal and different points comes to."""
     while isinstance(s.node.op, Matched):
         (chosen,) = numbers.reads(s.node)
-        s = S(chosen.node, tuple(s.idx[i] for i in chosen.idx))  # type: ignore[index]
+        s = chosen.inside(s.idx)
     return s
 
 

@@ -8,7 +8,7 @@ Zero is structural: it is known without any arithmetic, and whatever it multipli
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,12 @@ class At:
 Index = str | int | At
 
 
+def number_of(i: Index) -> int:
+    """A local index, which is a number."""
+    assert isinstance(i, int)
+    return i
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
     """One entry of the graph; nodes are made once (`Scalars.intern`), so identity is equality. Children have smaller ids."""
@@ -39,6 +45,10 @@ class S(NamedTuple):
 
     node: Node
     idx: tuple[Index, ...] = ()
+
+    def inside(self, idx: Sequence[Index]) -> S:
+        """The same with local indices, which are places in `idx`: what a node is made of, where the node is read at `idx`."""
+        return S(self.node, tuple(idx[number_of(i)] for i in self.idx))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,7 @@ class Scalars:
                     coef *= value
                 case Product(c, inner) if len(inner) <= LONG and len({i for s in inner for i in s.idx}) == len(part.node.sizes):
                     coef *= c
-                    flat.extend(S(s.node, tuple(part.idx[i] for i in s.idx)) for s in inner)  # type: ignore[index]
+                    flat.extend(s.inside(part.idx) for s in inner)
                 case _:
                     flat.append(part)
         if coef == 0.0:
@@ -189,7 +199,7 @@ class Scalars:
             return op.value, self.one
         if isinstance(op, Product) and op.coef != 1.0:
             rank = len(s.node.sizes)
-            named = [S(p.node, tuple(s.idx[i] if i < rank else -1 - int(i) for i in p.idx)) for p in op.parts]  # type: ignore[operator]
+            named = [S(p.node, tuple(s.idx[i] if i < rank else -1 - i for i in map(number_of, p.idx))) for p in op.parts]
             return op.coef, self.product(named, s.idx)
         return 1.0, s
 
@@ -215,7 +225,7 @@ class Scalars:
         number, rest = self.split(s)
         op = rest.node.op
         if isinstance(op, Total) and len(op.terms) <= LONG:
-            inner = [(coef * number * c, S(t.node, tuple(rest.idx[i] for i in t.idx))) for c, t in op.terms]  # type: ignore[index]
+            inner = [(coef * number * c, t.inside(rest.idx)) for c, t in op.terms]
             if len({i for _, t in inner for i in t.idx}) == len(rest.idx):
                 return inner
         return [(coef * number, rest)]

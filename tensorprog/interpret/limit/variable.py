@@ -12,8 +12,15 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tensorprog.interpret.limit.scalar import Index, S, Scalars, Total, rename
+from tensorprog.interpret.limit.scalar import Index, S, Scalars, Total, number_of, rename
 from tensorprog.language.expr import Fn
+
+
+class Hat(NamedTuple):
+    """The group of the roots hat(W x), or hat(W^T x), of one matrix."""
+
+    matrix: str
+    transpose: bool
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -170,7 +177,7 @@ class Variables:
         if not isinstance(op, Total) or op.terms[0][0] == 1.0:
             return number, rest
         first = op.terms[0][0]
-        named = [(c / first, S(s.node, tuple(rest.idx[number_of(i)] for i in s.idx))) for c, s in op.terms]
+        named = [(c / first, s.inside(rest.idx)) for c, s in op.terms]
         return number * first, self.scalars.total(named)
 
     def _summed(self, coef: S, read: Collection[Index]) -> S:
@@ -364,12 +371,6 @@ class Variables:
         roots = frozenset(r for p in args for r in p.roots)
         made = self._intern(("composite", fn, tuple(p.id for p in args)), lambda i: Composite(i, sizes, fn, axes, args, roots))
         return self.poly((Term(self.scalars.one, (Use(made, axes),)),))
-
-
-def number_of(i: Index) -> int:
-    """A local index, which is a number."""
-    assert isinstance(i, int)
-    return i
 
 
 def _make_poly(i: int, terms: tuple[Term, ...]) -> Poly:
