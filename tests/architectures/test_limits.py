@@ -105,6 +105,16 @@ def test_the_symbolic_kernel_grows_linearly_with_depth(name: str) -> None:
     assert counts[2] - counts[1] == counts[1] - counts[0]
 
 
+@pytest.mark.parametrize("case", [("lstm", {"time": 2}), ("resnet", {"depth": 2, "order": "post"})], ids=label)
+def test_expectations_of_many_variables_are_sampled_and_say_so(case: tuple[str, dict[str, Any]]) -> None:
+    """Functions of more than three variables that are no linear forms: the method is named, and the error is neither 0 nor large."""
+    name, options = case
+    network = ZOO[name](**options)
+    found = tp.kernels(network, data(network))
+    assert "sampling" in found.method or "particles" in found.method, found.method
+    assert 0 < float(found.error) < 0.05 * np.abs(found.ntk).max()
+
+
 INVARIANT: list[tuple[str, dict[str, Any], str]] = [
     ("deep_sets", {"element": 4, "encoder": 1}, "permutation"),
     ("transformer", {"token": 4, "norm": "none", "ratio": 1.0}, "permutation"),
