@@ -26,6 +26,14 @@ class Points(NamedTuple):
     unit: np.ndarray
 
 
+class Read(NamedTuple):
+    """Points, what a table reads of them, and K(xi, xi), (outputs, N)."""
+
+    points: Points
+    side: Side
+    own: np.ndarray
+
+
 class Room(NamedTuple):
     """Memory that is used for one block after the other: of the cosines, and of the kernels."""
 
@@ -43,14 +51,16 @@ class Blocks:
     table: Table
     dtype: np.dtype
 
-    def of(self, p: Points) -> dict[int, Side]:
+    def parts(self, whole: Side) -> dict[int, Side]:
         """Blocks of equal shape by their first rows, the last one filled up with points that are right-angled to all others."""
-        whole, length = self.side(p), min(SIZE, 1 << (len(p.q) - 1).bit_length())
-        return {at: jax.tree.map(partial(_cut, at=at, length=length), whole) for at in range(0, len(p.q), SIZE)}
+        n = len(whole.unit)
+        length = min(SIZE, 1 << (n - 1).bit_length())
+        return {at: jax.tree.map(partial(_cut, at=at, length=length), whole) for at in range(0, n, SIZE)}
 
-    def side(self, p: Points) -> Side:
-        """All points."""
-        return Side(p.unit, p.unit.astype(self.dtype), Norms(self.table.scale(p.q).astype(self.dtype), self.table.norms(p.q)))
+    def read(self, p: Points) -> Read:
+        norms = self.table.norms(p.q)
+        side = Side(p.unit, p.unit.astype(self.dtype), Norms(self.table.scale(p.q).astype(self.dtype), norms))
+        return Read(p, side, self.table.own(p.q, norms))
 
     def room(self, left: Side, right: Side) -> Room:
         """Memory for one block after the other."""

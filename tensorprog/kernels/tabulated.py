@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from tensorprog.kernels.assembly import aligned, in_threads
-from tensorprog.kernels.blocks import SIZE, Blocks, Points, Room
+from tensorprog.kernels.blocks import SIZE, Blocks, Points, Read, Room
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
@@ -41,27 +41,27 @@ class Tabulated:
 
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
-        blocks, pairs = Blocks(table, np.dtype(dtype)), len(left.q) * len((right or left).q)
-        kernels = (self._whole if pairs <= WHOLE else self._blocks)(blocks, left, right)
-        return Found(dict(zip(table.outputs, kernels, strict=True)), error_of(table, left, right, dtype), method_of(table))
+        blocks = Blocks(table, np.dtype(dtype))
+        sides = [blocks.read(p) for p in (left, right) if p is not None]
+        way = self._whole if len(left.q) * len((right or left).q) <= WHOLE else self._blocks
+        kernels = way(blocks, sides[0], None if right is None else sides[1])
+        return Found(dict(zip(table.outputs, kernels, strict=True)), error_of(table, sides, dtype), method_of(table))
 
-    def _whole(self, blocks: Blocks, left: Points, right: Points | None) -> Sequence[Array]:
+    def _whole(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:
         """All pairs as one block."""
-        table, rows = blocks.table, blocks.side(left)
-        columns = None if right is None else blocks.side(right)
-        kernels, before, _ = blocks(rows, columns, table.own(left.q).astype(blocks.dtype) if right is None else None)
+        kernels, before, _ = blocks(left.side, right and right.side, left.own.astype(blocks.dtype) if right is None else None)
         if not before:
             return kernels
         out = [np.array(k) for k in kernels]
-        self.near(out, table, left, right or left, upper=right is None)
+        self.near(out, blocks.table, left.points, (right or left).points, upper=right is None)
         return jax.device_put([_mirrored(k) for k in out] if right is None else out)
 
-    def _blocks(self, blocks: Blocks, left: Points, right: Points | None) -> Sequence[Array]:
+    def _blocks(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
         table, symmetric, others = blocks.table, right is None, right or left
-        out = [aligned((len(left.q), len(others.q)), blocks.dtype) for _ in table.outputs]
-        rows, rooms = blocks.of(left), SimpleQueue[Room]()
-        columns = rows if right is None else blocks.of(right)
+        out = [aligned((len(left.points.q), len(others.points.q)), blocks.dtype) for _ in table.outputs]
+        rows, rooms = blocks.parts(left.side), SimpleQueue[Room]()
+        columns = rows if right is None else blocks.parts(right.side)
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
@@ -77,7 +77,7 @@ class Tabulated:
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 rooms.put(room)
                 if before:
-                    self.near(part, table, _sliced(left, i), _sliced(others, j), upper=symmetric and i == j)
+                    self.near(part, table, _sliced(left.points, i), _sliced(others.points, j), upper=symmetric and i == j)
             for a, k in zip(part, out, strict=True):
                 if symmetric and i < j:
                     k[mirror] = a.T
@@ -86,7 +86,7 @@ class Tabulated:
 
         in_threads(one, [(i, j) for i in rows for j in columns if not symmetric or i <= j])
         if symmetric:
-            for k, own in zip(out, table.own(left.q), strict=True):
+            for k, own in zip(out, left.own, strict=True):
                 np.fill_diagonal(k, own)
         return jax.device_put(out)
 
@@ -132,9 +132,9 @@ def _mirrored(k: np.ndarray) -> np.ndarray:
     return np.triu(k) + np.triu(k, 1).T
 
 
-def error_of(table: Table, left: Points, right: Points | None, dtype: str) -> float:
-    """The largest absolute error of any entry of K(left, right): that of the table and of rounding, in units of the diagonals."""
-    sizes = [np.sqrt(np.abs(table.own(p.q)).max(1, initial=0.0)) for p in ((left,) if right is None else (left, right))]
+def error_of(table: Table, sides: Sequence[Read], dtype: str) -> float:
+    """The largest absolute error of any entry between one side and itself, or two: that of the table and of rounding, in units of the diagonals."""
+    sizes = [np.sqrt(np.abs(side.own).max(1, initial=0.0)) for side in sides]
     return float(((table.error + 8 * np.finfo(dtype).eps) * sizes[0] * sizes[-1]).max())
 
 

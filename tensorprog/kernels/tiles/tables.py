@@ -16,7 +16,7 @@ from tensorprog.kernels.blocks import Blocks, functions_of, ranks_of
 from tensorprog.kernels.blocks import Points as Directions
 from tensorprog.kernels.evaluate import Functions, Ranks, Side, by_angles
 from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import Tabulated, error_of, method_of, points
+from tensorprog.kernels.tabulated import Found, Tabulated, error_of, method_of, points
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, placed, require_finite
 
 
@@ -41,25 +41,27 @@ class ByTable:
     def __call__(self, a: Points, b: Points | None = None) -> Kernel:
         left, right = _directions(a), None if b is None else _directions(b)
         mesh = mesh_of(self.devices)
-        kernels = self.tables.by(self.table, left, right, self.dtype).kernels if mesh is None else self._spread(mesh, left, right)
+        kernels, error, _ = self.tables.by(self.table, left, right, self.dtype) if mesh is None else self._spread(mesh, left, right)
         found = {name: np.asarray(k) for name, k in kernels.items()}
         require_finite(found)
-        return {**found, "error": np.array(error_of(self.table, left, right, self.dtype))}
+        return {**found, "error": np.array(error)}
 
-    def _spread(self, mesh: Mesh, left: Directions, right: Directions | None) -> Kernel:
+    def _spread(self, mesh: Mesh, left: Directions, right: Directions | None) -> Found:
         """The rows over the devices; pairs before the start of the series, which are few, by the rules on the host."""
         others, size, table = left if right is None else right, length_of(self.size, self.devices), self.table
-        blocks = Blocks(table, np.dtype(self.dtype))
+        sides = [Blocks(table, np.dtype(self.dtype)).read(p) for p in (left, others)]
         with jax.enable_x64(True):
-            rows, columns = (placed(_rows(blocks.side(p), len(p.q)), size, mesh, spec) for p, spec in ((left, P(ROWS)), (others, P())))
+            rows, columns = (placed(_rows(r.side, len(r.points.q)), size, mesh, spec) for r, spec in zip(sides, (P(ROWS), P()), strict=True))
             found, before = _over(mesh, ranks_of(table.series))(rows, columns, functions_of(table.series), table.angle.b, table.angle.start)
             out = np.stack([np.asarray(k)[: len(left.q), : len(others.q)] for k in found])
             if np.asarray(before).any():
                 self.tables.near(list(out), table, left, others, upper=right is None)
         if right is None:
             out = np.triu(out) + np.triu(out, 1).swapaxes(1, 2)
-            np.einsum("oii->oi", out)[:] = table.own(left.q)
-        return dict(zip(table.outputs, out, strict=True))
+            np.einsum("oii->oi", out)[:] = sides[0].own
+        with jax.enable_x64(True):
+            kernels = dict(zip(table.outputs, jax.device_put([*out]), strict=True))
+        return Found(kernels, error_of(table, sides, self.dtype), self.method)
 
 
 def _rows(side: Side, n: int) -> Side:
