@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from architectures import ZOO
 from examples.figures.figures import figures, perceptron
 from tensorprog.interpret.diagram import Diagram, draw
+from tensorprog.interpret.diagram.detours import STUB_SIZE
+from tensorprog.interpret.diagram.glyphs import outline
+from tensorprog.interpret.diagram.heights import STRANGER_PORT
 from tensorprog.interpret.diagram.marks import Box, Disc, Mark, Stroke, Text, extent
 from tensorprog.interpret.diagram.placed import gate_key
 from tensorprog.interpret.diagram.routes import point_on
@@ -248,6 +251,11 @@ def test_edges_keep_off_names_and_foreign_nodes(name: str) -> None:
 
 def describe(mark: Mark) -> str:
     return f"{mark.role} {mark.source if isinstance(mark, Text) else dict(mark.data)}"
+
+
+def test_names_of_wires_stand_apart() -> None:
+    """Wires that end in a name stand further apart than a name with two scripts is high."""
+    assert outline("x^{10}_{3}", STUB_SIZE).height < STRANGER_PORT
 
 
 @given(networks(), st.booleans(), st.booleans())

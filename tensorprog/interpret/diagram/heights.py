@@ -16,7 +16,7 @@ Ports = dict[tuple[str, str], float]
 NODE_GAP, GATE_GAP = 0.9, 6.0
 MATRIX_ROOM = 7.0  # between products, whose matrices have to be named
 BEND = Room(0.0, 0.0, 2.0, 2.0)
-STRANGER_PORT = 6.5  # between the inputs that a gate reads from another row
+STRANGER_PORT = 7.2  # between the inputs that a gate reads from another row: more than the height of a name with two scripts
 BENDS = "bend:"
 LINE = "line"  # the common level to which a row leans
 
