@@ -99,7 +99,8 @@ def _with_options(build: F, function: Callable[..., Any], axes: Axes) -> F:
     options = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if not (p.name in axes or p.annotation in (Data, "Data", "tp.Data"))]
     missing = dict.fromkeys(axis for own in axes.values() for axis in own if axis not in {p.name for p in parameters})
     options += [inspect.Parameter(axis, inspect.Parameter.KEYWORD_ONLY, annotation=int) for axis in missing]
-    build.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect documents
+    documented: Any = build
+    documented.__signature__ = inspect.Signature(options)
     return build
 
 

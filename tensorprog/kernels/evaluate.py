@@ -1,4 +1,4 @@
-"""A table at pairs of points: angles from chords, then a series a pair (Clenshaw 1955). One compiled function serves every network."""
+"""A table at pairs of points: angles from chords, then a series a pair (Clenshaw 1955)."""
 
 from __future__ import annotations
 

@@ -18,14 +18,14 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.numbers import Numbers
-from tensorprog.interpret.limit.scalar import Expectation, Hot
+from tensorprog.interpret.limit.scalar import Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Points, assembled, count, equal, mirrored, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
-from tensorprog.kernels.symbolic import Runnable, Symbolic, kernels_of, nodes, runnable, symbolic, values
+from tensorprog.kernels.symbolic import Runnable, Symbolic, expectations, kernels_of, nodes, runnable, symbolic, values
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
@@ -159,11 +159,11 @@ def _pair(
 ) -> Kernels:
     """The same of points none of which are equal, from what is known of each."""
     fetch = leaves(found.master.program, (left, right), given, given)
-    expectations = sum(isinstance(node.op, Expectation) for node in nodes(found))
+    taken = expectations(found)
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
-        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), expectations)
+        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), taken)
 
     whole = kernels_of(*measured(run, strategy))
     return whole if parts else replace(whole, by_parameter={})

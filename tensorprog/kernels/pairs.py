@@ -17,7 +17,7 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import EXACT, methods_of
-from tensorprog.kernels.symbolic import Symbolic
+from tensorprog.kernels.symbolic import Symbolic, expectations
 from tensorprog.kernels.uncompiled import uncompiled
 
 LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere
@@ -80,6 +80,11 @@ class Pairs:
     def own(self, q: np.ndarray) -> Values:
         """K(xi, xi), (outputs, S)."""
         return self.each(q, q, q, np.ones(q.shape, bool))
+
+    @cached_property
+    def rounding(self) -> float:
+        """A relative bound of what rounding does to cosines in all layers together, as `theorem.rounding` has it for values."""
+        return 8 * np.finfo(float).eps * (1 + expectations(self.found)) ** 0.5
 
     def coarser(self) -> Pairs:
         """By rules of two thirds of the size: the distance estimates the error of the finer ones."""

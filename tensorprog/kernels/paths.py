@@ -135,4 +135,6 @@ class _Sums:
         return laws[a] == laws[b]
 
     def _centred(self, side: int, name: str):
-        return self.master.v.of_root(max(self.env[side][name].roots, key=lambda r: r.id))  # type: ignore[union-attr]
+        value = self.env[side][name]
+        assert not isinstance(value, S)
+        return self.master.v.of_root(max(value.roots, key=lambda r: r.id))

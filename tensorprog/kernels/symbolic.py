@@ -164,6 +164,11 @@ def nodes(found: Symbolic) -> list[Node]:
     return below(unvalued(found), found.asked)
 
 
+def expectations(found: Symbolic) -> int:
+    """How many expectations the kernels are made of."""
+    return sum(isinstance(node.op, Expectation) for node in nodes(found))
+
+
 def unvalued(found: Symbolic, *, same: bool | None = None, plan: Mapping[Node, Op] = MappingProxyType({})) -> Numbers:
     """The scalars of the kernels as a graph to be walked, without numbers."""
     return Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy(), same, plan=plan)

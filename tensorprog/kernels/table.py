@@ -20,7 +20,6 @@ from tensorprog.kernels.series import Series, decomposed
 TERMS = (32, 64)  # points in the angle that are tried
 SIZES = (8, 16, 24)  # points in log q that are tried
 STEP = log(2.0) / 2  # a domain in log q is widened to multiples of it, so that tables serve later data
-ROUNDING = 32 * np.finfo(float).eps  # of cosines, in all layers of a network together: near equal directions the rules themselves lose digits
 NOISE = 2.5e-13  # rounding in the coefficients of deep kernels, near equal directions
 MOST = 512  # products beyond which closed forms cost less
 WIDEST = 12.0  # in log q; beyond, polynomials are no way
@@ -188,5 +187,5 @@ def _checked(table: Table, pairs: Pairs, exact: bool, tolerance: float) -> Table
     alone = np.abs(table.own(q, table.norms(q)) - own).max(1) / np.abs(own).max(1)
     if (error + alone > 8 * tolerance).any():
         return None
-    rounding = np.abs(truth - pairs.grid(q, theta, ROUNDING).kernels)
+    rounding = np.abs(truth - pairs.grid(q, theta, pairs.rounding).kernels)
     return replace(table, error=error + alone + (rounding / size).max((1, 2, 3)))

@@ -8,7 +8,7 @@ parametrization), with the rates that `Network.training` gives them. Steps, batc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -120,9 +120,7 @@ def train(
 
 
 @double
-def train_seeds(
-    network: Network, keys: Array, n: int, x: Inputs, y: ArrayLike, *, together: int = 1, **settings: object
-) -> tuple[Array, Array, Array]:
+def train_seeds(network: Network, keys: Array, n: int, x: Inputs, y: ArrayLike, *, together: int = 1, **settings: Any) -> tuple[Array, Array, Array]:
     """`train` from a fresh `sample` for every key: the times (R,), outputs on train points (seeds, R, N, ..) and on test points (seeds, R, M, ..).
 
     Seeds run one after another, or `together` at a time: memory holds the tensors of so many networks, and never those of all.
@@ -131,7 +129,7 @@ def train_seeds(
     dims = {name: a.shape[-1] for name, a in data.items()}
 
     def one(key: Array) -> tuple[Array, Array, Array]:
-        path = train(network, sample(network, key, n, dims), n, data, y, **settings)  # type: ignore[arg-type]
+        path = train(network, sample(network, key, n, dims), n, data, y, **settings)
         return path.time, path.train, path.test
 
     times, seen, tested = jax.jit(lambda k: jax.lax.map(one, k, batch_size=together))(keys)

@@ -41,12 +41,6 @@ def padded(a: NDArray[np.floating], size: int) -> NDArray[np.floating]:
     return a if len(a) == size else np.concatenate([a, np.repeat(a[-1:], size - len(a), axis=0)])
 
 
-def mirrored(a: NDArray[np.floating]) -> NDArray[np.floating]:
-    """K(x2, x1) from K(x1, x2): points and output positions change sides."""
-    half = (a.ndim - 2) // 2
-    return a.transpose(1, 0, *range(2 + half, 2 + 2 * half), *range(2, 2 + half))
-
-
 def require_finite(kernels: Kernel) -> None:
     """Raises OutsideTheory where an entry is infinite or undefined."""
     for name, a in kernels.items():

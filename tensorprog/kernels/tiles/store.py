@@ -215,9 +215,8 @@ def _put(path: Path, content: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    finally:
+        draft.unlink(missing_ok=True)  # what is left where it was not renamed
     _sync_folder(path.parent)
 
 
