@@ -70,7 +70,8 @@ def test_many_points_share_the_table_of_a_tile(tmp_path: Path, tabulated: Result
     found = tiled_kernels(NET, MANY, store=tmp_path / "k", size=50, dtype="float32")
     assert found.made_with["method"] == tabulated.method
     assert "tabulated" in tabulated.method
-    assert 0 < found.error <= float(tabulated.error)
+    # NumPy's sums round by where arrays lie in memory: a measured error of 1e-7, made of numbers of 1e-16, is the same to 1e-9
+    assert 0 < found.error <= float(tabulated.error) * (1 + 1e-6)
     for name in ("nngp", "ntk"):
         k = np.asarray(found.matrix(name))
         np.testing.assert_array_equal(k, k.T)
