@@ -11,7 +11,6 @@ from math import ceil, prod
 from typing import NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -21,6 +20,7 @@ from tensorprog.kernels.diagonal import Alone
 from tensorprog.kernels.result import Kernels
 
 T = TypeVar("T")
+Tree = TypeVar("Tree")
 Numbers = TypeVar("Numbers", np.ndarray, Array)
 Points = Mapping[str, np.ndarray]
 HUGE = 1 << 21
@@ -93,7 +93,7 @@ def assembled(block: Block, left: Sequence[Side], right: Sequence[Side] | None, 
     in_threads(one, [(i, j) for i in range(len(rows)) for j in range(len(columns)) if right is not None or i <= j])
     arrays = {name: jax.device_put(a) for name, a in whole.items()}
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
-    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jnp.asarray(np.max(errors)), like.method)
+    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jax.device_put(np.max(errors)), like.method)
 
 
 def _with_equal(k: np.ndarray, a: Side, b: Side, name: str) -> np.ndarray:
@@ -153,12 +153,23 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
             pass
 
 
+def parted(tree: Tree, n: int, size: int) -> Tree:
+    """The shapes of a part of arrays of n points, in parts of about `size`."""
+    step = _step(n, size)
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((step, *a.shape[1:]), a.dtype), tree)
+
+
+def _step(n: int, size: int) -> int:
+    """The points of a part, all parts as equal as can be."""
+    return n if n <= size else ceil(n / ceil(n / size))
+
+
 def _cut(side: Side, size: int) -> list[Side]:
     """Parts of about `size` points, as equal as can be, on the device; the last point of the last one is repeated up to its size."""
     n = len(side.identity)
-    if n <= size:
+    step = _step(n, size)
+    if n == step:
         return [side]
-    step = ceil(n / ceil(n / size))
 
     def part(start: int, a: np.ndarray) -> np.ndarray:
         short = step - len(a[start : start + step])

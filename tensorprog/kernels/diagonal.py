@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import NamedTuple
@@ -19,7 +19,8 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, itself
 from tensorprog.kernels.result import Kernels
-from tensorprog.kernels.symbolic import Runnable, Symbolic, kernels_of, runnable, values
+from tensorprog.kernels.runnable import Runnable, runnable
+from tensorprog.kernels.symbolic import Symbolic, kernels_of, values
 
 HELD = 1 << 22  # numbers in one intermediate array
 Given = Mapping[str, Array | float]
@@ -56,14 +57,14 @@ class Diagonal:
         return min(self.most, 1 << max(len(next(iter(points.values()))) - 1, 0).bit_length())
 
 
-def diagonal(found: Symbolic, shared: Shared, strategy: Strategy) -> Diagonal:
-    """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it."""
+def diagonal(found: Symbolic, shared: Shared, strategy: Strategy, *, parts: bool = True) -> Diagonal:
+    """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it, `by_parameter` empty without `parts`."""
     program = found.master.program
     positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return Diagonal(runnable(found, partial(_block, found, shared, strategy)), max(1, HELD // positions**2))
+    return Diagonal(runnable(found, partial(_block, found, shared, strategy, parts), quick=True), max(1, HELD // positions**2))
 
 
-def _block(found: Symbolic, shared: Shared, strategy: Strategy, points: Arrays, given: Given) -> Alone:
+def _block(found: Symbolic, shared: Shared, strategy: Strategy, parts: bool, points: Arrays, given: Given) -> Alone:
     n = len(next(iter(points.values())))
 
     def run(how: Strategy) -> Run:
@@ -72,7 +73,8 @@ def _block(found: Symbolic, shared: Shared, strategy: Strategy, points: Arrays, 
         return Run((kernels, shared.values(numbers, n)), methods_of(numbers), len(numbers.estimates))
 
     (kernels, own), (errors, _), method = measured(run, strategy)
-    return Alone(kernels_of(kernels, errors, method), own)
+    whole = kernels_of(kernels, errors, method)
+    return Alone(whole if parts else replace(whole, by_parameter={}), own)
 
 
 def _filled(points: Arrays, at: int, size: int) -> Mapping[str, Array | np.ndarray]:

@@ -21,11 +21,12 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
-from tensorprog.kernels.assembly import Points, assembled, count, equal, mirrored, sides
+from tensorprog.kernels.assembly import Points, assembled, count, equal, mirrored, parted, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
-from tensorprog.kernels.symbolic import Runnable, Symbolic, expectations, kernels_of, nodes, runnable, symbolic, values
+from tensorprog.kernels.runnable import Runnable, runnable
+from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, nodes, symbolic, values
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
@@ -65,11 +66,14 @@ class Compiled:
     def _by_blocks(self, left: Points, right: Points | None, given: Given) -> Kernels:
         """By small blocks from what is found once a point where all expectations have closed forms; else by large ones, each for itself."""
         n, m = count(left), count(right or left)
-        if is_exact(self.alone.outline(left, given).kernels):
-            rows, columns = sides(left, right, self._size(CACHED, self.once.positions, n, m), lambda points: self.alone(points, given))
-            a, b = rows[0], (columns or rows)[0]
-            like = self.pair.outline(a.points, b.points, a.own, b.own, given)
+        alone = self.alone.outline(left, given)
+        if is_exact(alone.kernels):
+            size = self._size(CACHED, self.once.positions, n, m)
+            (x, own), (y, other) = (parted((points, alone.own), count(points), size) for points in (left, right or left))
+            like = self.pair.outline(x, y, own, other, given)
             if is_exact(like):
+                with self.pair.ahead(x, y, own, other, given):
+                    rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
                 return assembled(lambda a, b: self.pair(a.points, b.points, a.own, b.own, given), rows, columns, (n, m), like, parts=self.parts)
         rows, columns = sides(left, right, self._size(HELD, self._positions, n, m))
         a, b = rows[0], (columns or rows)[0]
@@ -105,7 +109,7 @@ def compiled(
         raise OutsideTheory("[readout] f = v . x / n tends to 0 and has no NNGP. Use a readout of kind 'ntk', or `limit` on the program.")
     found = symbolic(network, matched=True, dots=dots, flat_steps=flat_steps, ntk=ntk)
     once = shared(found)
-    alone = diagonal(found, once, strategy)
+    alone = diagonal(found, once, strategy, parts=parts)
     tile, pair = (runnable(found, f) for f in (partial(_tile, found, strategy), partial(_pair, found, once, strategy, parts)))
     return Compiled(network, found, tile, pair, alone, once, block, parts)
 

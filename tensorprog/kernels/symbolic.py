@@ -8,15 +8,11 @@ for x1 and once for x2.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from tensorprog.gaussian.problem import Strategy
@@ -28,15 +24,12 @@ from tensorprog.interpret.limit.problem import forms_of
 from tensorprog.interpret.limit.scalar import Expectation, Node, Op, S, rename
 from tensorprog.interpret.limit.variable import Composite
 from tensorprog.kernels.result import Kernels
-from tensorprog.kernels.uncompiled import traced_once
 from tensorprog.language.instr import Embedding, InitVector
 from tensorprog.language.program import Network
 from tensorprog.transform.backprop import Backprop, backprop
 from tensorprog.transform.flatten import without_deltas
 
-T = TypeVar("T")
 Values = tuple[Array, Array, dict[str, Array]]
-DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
 
 
 @dataclass(frozen=True)
@@ -185,29 +178,4 @@ def values(found: Symbolic, numbers: Numbers, pairs: tuple[int, int]) -> Values:
 def kernels_of(value: Values, error: Values, method: str) -> Kernels:
     """Kernels with the largest error of any entry."""
     nngp, ntk, parts = value
-    return Kernels(nngp, ntk, parts, jnp.maximum(error[0].max(initial=0.0), error[1].max(initial=0.0)), method)
-
-
-class Runnable(Generic[T]):
-    """A function of trees of arrays, compiled for each of their shapes."""
-
-    def __init__(self, call: Callable[..., T]) -> None:
-        self.call = call
-        self._shapes = lru_cache(maxsize=64)(self._traced)
-
-    def __call__(self, *args: Any) -> T:
-        return self.call(*args)
-
-    def outline(self, *args: Any) -> T:
-        """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""
-        flat, tree = jax.tree.flatten(args)
-        return self._shapes(tree, tuple((np.shape(a), np.dtype(getattr(a, "dtype", float))) for a in flat))
-
-    def _traced(self, tree: Any, shapes: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> T:
-        return jax.eval_shape(self.call, *jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*s) for s in shapes]))
-
-
-def runnable(found: Symbolic, f: Callable[..., T]) -> Runnable[T]:
-    """f compiled; by NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second."""
-    graph = nodes(found)
-    return Runnable(traced_once(f) if len(graph) > DEEP and not any(node.sizes for node in graph) else jax.jit(f))
+    return Kernels(nngp, ntk, parts, jnp.maximum(error[0], error[1]).max(initial=0.0), method)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -82,7 +81,7 @@ class Tile:
             if served is None:
                 return None
             found = served.tables.by(served.table, served.left, None if x2 is None else served.right, self.dtype)
-            return Result(dict(found.kernels), jnp.asarray(found.error), found.method)
+            return Result(dict(found.kernels), jax.device_put(np.float64(found.error)), found.method)
 
     def served(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Served | None:
         """The table that serves all pairs of these points, found or made; None where the rules are used."""
@@ -116,7 +115,7 @@ class Tile:
         with jax.enable_x64(True):
             kernels = {name: np.asarray(getattr(found, name)).astype(self.dtype) for name in self.asked}
             rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
-            return Result(jax.device_put(kernels), jnp.asarray(max(float(found.error), rounding)), found.method)
+            return Result(jax.device_put(kernels), jax.device_put(np.float64(max(float(found.error), rounding))), found.method)
 
 
 def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from math import prod
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -116,7 +117,7 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
 
 def _numbers(x: ArrayLike, what: str) -> Array:
     try:
-        return jnp.asarray(x)
+        return jax.device_put(np.array(x)) if isinstance(x, np.ndarray) else jnp.asarray(x)  # asarray would compile a copy
     except (TypeError, ValueError) as error:
         raise InvalidProgram(f"[input] {what} is no array of numbers ({error}). Give numbers.") from error
 

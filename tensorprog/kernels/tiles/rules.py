@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from tensorprog.kernels.assembly import mirrored
 from tensorprog.kernels.exact import same_points
 from tensorprog.kernels.result import Kernels, refuse_unresolved
-from tensorprog.kernels.symbolic import runnable
+from tensorprog.kernels.runnable import runnable
 from tensorprog.kernels.tile import Tile
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, placed, require_finite
 from tensorprog.language.program import Program

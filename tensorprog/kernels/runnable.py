@@ -1,0 +1,99 @@
+"""The kernels of a network as a function of arrays: compiled, or by NumPy, its shapes known before it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+import jax
+
+from tensorprog.kernels.precision import traced
+from tensorprog.kernels.symbolic import Symbolic, nodes
+from tensorprog.kernels.uncompiled import traced_once
+
+T = TypeVar("T")
+DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
+# Few modules for all loops instead of one for each: XLA takes half the time for code that is as fast, but for long loops over pairs.
+QUICK: Mapping[str, str | bool] = MappingProxyType({"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": "2"})
+
+
+class Runnable(Generic[T]):
+    """A function of trees of arrays, compiled for each of their shapes.
+
+    `call` is it; `inside` is it as a part of somebody's jit, grad or vmap, where options of the compiler are theirs.
+    """
+
+    def __init__(self, call: Callable[..., T], inside: Callable[..., T] | None = None) -> None:
+        self.call, self.inside = call, inside or call
+        self._outlines: dict[Hashable, T] = {}
+        self._begun: set[Hashable] = set()
+
+    def __call__(self, *args: Any) -> T:
+        return self.inside(*args) if traced(args) else self.call(*args)
+
+    def outline(self, *args: Any) -> T:
+        """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""
+        like = _like(args)
+        kind = _kind(like)
+        if kind not in self._outlines:
+            self._outlines[kind] = jax.eval_shape(self.call, *like)
+        return self._outlines[kind]
+
+    @contextmanager
+    def ahead(self, *args: Any) -> Iterator[None]:
+        """It is compiled for arguments of this kind, the first time, beside what is done meanwhile."""
+        like = _like(args)
+        kind = _kind(like)
+        if kind in self._begun or not hasattr(self.call, "lower"):
+            yield
+            return
+        self._begun.add(kind)
+        with ThreadPoolExecutor(1) as beside:
+            done = beside.submit(self._compile, *like)
+            yield
+            done.result()
+
+    def _compile(self, *like: Any) -> None:
+        with jax.enable_x64(True):  # a setting of each thread
+            self.call.lower(*like).compile()  # type: ignore[attr-defined]  # `ahead` has looked
+
+
+def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Runnable[T]:
+    """f compiled, `quick` for a short time of compilation.
+
+    By NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second.
+    """
+    graph = nodes(found)
+    if len(graph) > DEEP and not any(node.sizes for node in graph):
+        return Runnable(traced_once(f))
+    return Runnable(jax.jit(f, compiler_options=_known()), jax.jit(f)) if quick else Runnable(jax.jit(f))
+
+
+@cache
+def _known() -> dict[str, str | bool] | None:
+    """The options of `QUICK`, or None for a compiler that does not have them."""
+    try:
+        jax.jit(lambda: 0).lower().compile(dict(QUICK))
+    except RuntimeError:
+        return None
+    return dict(QUICK)
+
+
+def _like(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return jax.tree.map(_outlined, args)
+
+
+def _outlined(a: Any) -> jax.ShapeDtypeStruct:
+    if isinstance(a, jax.ShapeDtypeStruct):
+        return a
+    kind = jax.typeof(a)
+    return jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=kind.weak_type)
+
+
+def _kind(like: tuple[Any, ...]) -> Hashable:
+    flat, tree = jax.tree.flatten(like)
+    return tree, tuple((a.shape, a.dtype, a.weak_type) for a in flat)

@@ -1,0 +1,81 @@
+"""Kernels as functions of arrays: compiled once a shape, beside other work if that is asked for, and parts of what others compile."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from architectures import ZOO
+from tensorprog.kernels import runnable as module
+from tensorprog.kernels.runnable import Runnable, runnable
+from tensorprog.kernels.symbolic import symbolic
+
+X = np.linspace(0.1, 1.0, 6).reshape(2, 3)
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The functions that are compiled meanwhile."""
+    names: list[str] = []
+
+    def listen(event: str, duration_secs: float, **facts: str | int) -> None:
+        if event == COMPILED:
+            names.append(str(facts.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def cubes(tree: dict[str, Array], scale: float) -> dict[str, Array]:
+    return {name: jnp.sin(scale * a) ** 3 for name, a in tree.items()}
+
+
+def made(*, quick: bool) -> Runnable[dict[str, Array]]:
+    return runnable(symbolic(ZOO["mlp"](depth=1)), cubes, quick=quick)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_was_compiled_ahead_is_not_compiled_again(quick: bool) -> None:
+    run = made(quick=quick)
+    with jax.enable_x64(True), compilations() as names:
+        with run.ahead({"x": X}, 2.0):
+            pass
+        with run.ahead({"x": X + 1}, 3.0):
+            pass
+        found = run({"x": X}, 2.0)
+    assert len([name for name in names if "cubes" in name]) == 1
+    np.testing.assert_allclose(found["x"], np.sin(2 * X) ** 3, rtol=1e-14)  # a few units of rounding
+
+
+def test_an_outline_is_traced_once_and_not_compiled() -> None:
+    run = made(quick=True)
+    with jax.enable_x64(True), compilations() as names:
+        assert run.outline({"x": X}, 2.0)["x"].shape == X.shape
+        assert run.outline({"x": X}, 2.0) is run.outline({"x": X + 1}, 3.0)
+    assert not [name for name in names if "cubes" in name]
+
+
+def test_it_can_be_a_part_of_what_others_compile() -> None:
+    run = made(quick=True)
+    with jax.enable_x64(True):
+        slope = jax.jit(jax.grad(lambda x: run({"x": x}, 2.0)["x"].sum()))(X)
+        both = jax.vmap(lambda x: run({"x": x}, 2.0)["x"])(X)
+    np.testing.assert_allclose(slope, 6 * np.sin(2 * X) ** 2 * np.cos(2 * X), rtol=1e-14)
+    np.testing.assert_allclose(both, np.sin(2 * X) ** 3, rtol=1e-14)
+
+
+def test_a_compiler_without_the_options_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK", {"xla_no_such_option": True})
+    module._known.cache_clear()
+    try:
+        assert module._known() is None
+    finally:
+        module._known.cache_clear()
