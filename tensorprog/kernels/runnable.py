@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -24,13 +24,22 @@ QUICK: Mapping[str, str | bool] = MappingProxyType({"xla_cpu_use_fusion_emitters
 class Runnable(Generic[T]):
     """A function of trees of arrays, compiled for each of their shapes.
 
+    Args:
+        numpy: it is computed by NumPy, and not compiled.
+        quick: it is compiled in a short time.
+
     `call` is it; `inside` is it as a part of somebody's jit, grad or vmap, where options of the compiler are theirs.
     """
 
-    def __init__(self, call: Callable[..., T], inside: Callable[..., T] | None = None) -> None:
-        self.call, self.inside = call, inside or call
+    def __init__(self, f: Callable[..., T], *, numpy: bool = False, quick: bool = False) -> None:
+        self.inside: Callable[..., T] = traced_once(f) if numpy else jax.jit(f)
+        self._f, self._numpy, self._quick = f, numpy, quick and not numpy
         self._outlines: dict[Hashable, T] = {}
         self._begun: set[Hashable] = set()
+
+    @cached_property
+    def call(self) -> Callable[..., T]:
+        return jax.jit(self._f, compiler_options=_known()) if self._quick else self.inside
 
     def __call__(self, *args: Any) -> T:
         return self.inside(*args) if traced(args) else self.call(*args)
@@ -48,7 +57,7 @@ class Runnable(Generic[T]):
         """It is compiled for arguments of this kind, the first time, beside what is done meanwhile."""
         like = _like(args)
         kind = _kind(like)
-        if kind in self._begun or not hasattr(self.call, "lower"):
+        if kind in self._begun or self._numpy:
             yield
             return
         self._begun.add(kind)
@@ -59,7 +68,7 @@ class Runnable(Generic[T]):
 
     def _compile(self, *like: Any) -> None:
         with jax.enable_x64(True):  # a setting of each thread
-            self.call.lower(*like).compile()  # type: ignore[attr-defined]  # `ahead` has looked
+            self.call.lower(*like).compile()  # type: ignore[attr-defined]  # it is compiled
 
 
 def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Runnable[T]:
@@ -68,9 +77,7 @@ def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Ru
     By NumPy where the kernels are so many small steps one after another that compiling them takes minutes, and computing a second.
     """
     graph = nodes(found)
-    if len(graph) > DEEP and not any(node.sizes for node in graph):
-        return Runnable(traced_once(f))
-    return Runnable(jax.jit(f, compiler_options=_known()), jax.jit(f)) if quick else Runnable(jax.jit(f))
+    return Runnable(f, numpy=len(graph) > DEEP and not any(node.sizes for node in graph), quick=quick)
 
 
 @cache

@@ -176,6 +176,8 @@ class Numbers:
     def _product(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         if any(has_delta(p.node) for p in parts):
             return self._guarded(parts, out)
+        if not any(isinstance(p.node.op, Hot) for p in parts):
+            return self._contracted(parts, out)
         named = [(self.read(p, tuple(dict.fromkeys(p.idx))), tuple(dict.fromkeys(p.idx))) for p in parts if not isinstance(p.node.op, Hot)]
         reads: list[list[Reading]] = [[] for _ in named]
         for hot in parts:
@@ -193,6 +195,19 @@ class Numbers:
                 named[k] = a, tuple(into if i == source else i for i in names)
         named = [(gathered(a, r), names) for (a, names), r in zip(named, reads, strict=True)]
         return contract(named, out)
+
+    def _contracted(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
+        """A product that reads no other positions; a table with one number everywhere is that number, where others have its positions."""
+        tables = {p: number for p in parts if (number := _everywhere(p.node)) is not None}
+        named = [(self.read(p, (*dict.fromkeys(p.idx),)), (*dict.fromkeys(p.idx),)) for p in parts if p not in tables]
+        sizes = {i: n for a, names in named for i, n in zip(names, a.shape[2:], strict=True) if n > 1}
+        number = 1.0
+        for p in parts:
+            if p in tables and named and all(sizes.get(i) == n for i, n in zip(p.idx, p.node.sizes, strict=True)):
+                number *= tables[p]
+            elif p in tables:
+                named.append((self.read(p, (*dict.fromkeys(p.idx),)), (*dict.fromkeys(p.idx),)))
+        return scaled(number, contract(named, out))
 
     def _guarded(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         """A product with the expectation of a delta: infinite where its form has no variance, and 0 there where another factor is 0."""
@@ -311,6 +326,15 @@ def pattern(s: S) -> tuple[S, tuple[Index, ...]]:
 def is_whole(s: S) -> bool:
     """Whether s is its node at all positions, in their order."""
     return s.idx == tuple(range(len(s.node.sizes)))
+
+
+def _everywhere(node: Node) -> float | None:
+    """The number of a table that has one everywhere."""
+    match node.op:
+        case Leaf(("tensor", _, (float(number), *others))) if all(other == number for other in others):
+            return number
+        case _:
+            return None
 
 
 def has_delta(node: Node) -> bool:
