@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from itertools import islice
 from math import pi
 from typing import NamedTuple
@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+
+from tensorprog.kernels.compiling import quickly
 
 WRITTEN = 512  # products that are written out
 CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vectors
@@ -57,7 +59,7 @@ def by_angles(
     return _summed(left.norms, None if right is None else right.norms, series, t, own, ranks), (u < 0).any()
 
 
-@partial(jax.jit, donate_argnames="room", keep_unused=True)
+@quickly(donate_argnames="room", keep_unused=True)
 def cosines(left: Numbers, right: Numbers | None, room: Array | None = None) -> tuple[Array, Array]:
     """(cos theta, its largest size) of unit vectors; of points with themselves (right = None) the diagonal is left at 0.
 
@@ -69,7 +71,7 @@ def cosines(left: Numbers, right: Numbers | None, room: Array | None = None) -> 
     return cos, jnp.abs(cos).max()
 
 
-@partial(jax.jit, static_argnames="ranks", donate_argnames="room", keep_unused=True)
+@quickly(static_argnames="ranks", donate_argnames="room", keep_unused=True)
 def by_cosines(
     cos: Array,
     left: Norms,
@@ -97,8 +99,8 @@ def _summed(left: Norms, right: Norms | None, series: Functions, x: Array, own: 
         kernels.append(scale * products(rows * jnp.asarray(signs, x.dtype), columns, x, beside))
     if own is None:
         return tuple(kernels)
-    i = jnp.arange(len(x))
-    return tuple(k.at[i, i].set(one, indices_are_sorted=True, unique_indices=True) for k, one in zip(kernels, jnp.asarray(own), strict=True))
+    same = jnp.eye(len(x), dtype=bool)
+    return tuple(jnp.where(same, one, k) for k, one in zip(kernels, jnp.asarray(own), strict=True))
 
 
 def _cosines(u: Array, v: Array | None) -> Array:
@@ -158,12 +160,15 @@ def products(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> A
     """
     if len(columns) > WRITTEN:
         return _by_matrices(rows, columns, x, ranks)
-    terms = iter([rows[:, r, None] * columns[r] for r in range(len(columns))])
-    c = [sum(islice(terms, rank), jnp.zeros((), x.dtype)) for rank in ranks]
-    first, second = jnp.zeros_like(x), jnp.zeros_like(x)
+    ones = [1] * len(columns)
+    sides = zip(lax.split(rows, ones, 1), lax.split(columns, ones, 0), strict=True)  # and not jnp, of which a thousand operations take long to trace
+    terms = (lax.mul(lax.broadcast_in_dim(a, x.shape, (0, 1)), lax.broadcast_in_dim(b, x.shape, (0, 1))) for a, b in sides)
+    nothing, twice = jnp.zeros_like(x), 2 * x
+    c = [reduce(lax.add, islice(terms, rank)) if rank else nothing for rank in ranks]
+    first, second = nothing, nothing
     for cn in c[:0:-1]:
-        first, second = 2 * x * first + (cn - second), first
-    return x * first + (c[0] - second)
+        first, second = lax.add(lax.mul(twice, first), lax.sub(cn, second)), first
+    return lax.add(lax.mul(x, first), lax.sub(c[0], second))
 
 
 def _by_matrices(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:

@@ -76,6 +76,7 @@ STRUCTURAL: Mapping[str, Body] = MappingProxyType({
     "transpose": lambda p, x: x.transpose(p["permutation"]),
     "rev": lambda p, x: np.flip(x, p["dimensions"]),
     "concatenate": lambda p, *xs: np.concatenate(xs, p["dimension"]),
+    "stack": lambda p, *xs: np.stack(xs, p["axis"]),
     "slice": _slice,
     "iota": _iota,
     "dot_general": _dot,

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, cached_property
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import jax
 
+from tensorprog.kernels.compiling import known
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.symbolic import Symbolic, nodes
 from tensorprog.kernels.uncompiled import traced_once
 
 T = TypeVar("T")
 DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
-# Few modules for all loops instead of one for each: XLA takes half the time for code that is as fast, but for long loops over pairs.
-QUICK: Mapping[str, str | bool] = MappingProxyType({"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": "2"})
 
 
 class Runnable(Generic[T]):
@@ -39,7 +37,7 @@ class Runnable(Generic[T]):
 
     @cached_property
     def call(self) -> Callable[..., T]:
-        return jax.jit(self._f, compiler_options=_known()) if self._quick else self.inside
+        return jax.jit(self._f, compiler_options=known()) if self._quick else self.inside
 
     def __call__(self, *args: Any) -> T:
         return self.inside(*args) if traced(args) else self.call(*args)
@@ -78,16 +76,6 @@ def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Ru
     """
     graph = nodes(found)
     return Runnable(f, numpy=len(graph) > DEEP and not any(node.sizes for node in graph), quick=quick)
-
-
-@cache
-def _known() -> dict[str, str | bool] | None:
-    """The options of `QUICK`, or None for a compiler that does not have them."""
-    try:
-        jax.jit(lambda: 0).lower().compile(dict(QUICK))
-    except RuntimeError:
-        return None
-    return dict(QUICK)
 
 
 def _like(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import pytest
 from jax import Array
 
 from architectures import ZOO
-from tensorprog.kernels import runnable as module
+from tensorprog.kernels import compiling
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import symbolic
 
@@ -73,9 +73,9 @@ def test_it_can_be_a_part_of_what_others_compile() -> None:
 
 
 def test_a_compiler_without_the_options_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUICK", {"xla_no_such_option": True})
-    module._known.cache_clear()
+    monkeypatch.setattr(compiling, "QUICK", {"xla_no_such_option": True})
+    compiling.known.cache_clear()
     try:
-        assert module._known() is None
+        assert compiling.known() is None
     finally:
-        module._known.cache_clear()
+        compiling.known.cache_clear()
