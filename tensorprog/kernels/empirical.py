@@ -9,7 +9,7 @@ from the forward and backward vectors of the program alone: no Jacobian of (poin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt, prod
@@ -86,8 +86,7 @@ def empirical_kernels(
 def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int | None = None, parts: bool = True) -> Callable[..., EmpiricalKernels]:
     """`empirical_kernels` as a function of (params, x1, x2=None, scalars=None) that is compiled once and called for many tensors and data."""
     points = tile or max(1, BUDGET // (3 * network.outputs * size_of_point(network, n)))
-    whole = partial(_tile, network, backprop(network), n, outputs)
-    one = jax.jit(whole if parts else lambda *data: replace(whole(*data), by_parameter={}))
+    one = jax.jit(partial(_tile, network, backprop(network), n, outputs, parts))
 
     @double
     def kernels(params: Params, x1: Inputs, x2: Inputs = None, scalars: Scalars | None = None) -> EmpiricalKernels:
@@ -133,44 +132,56 @@ def empirical_ntk_jacobian(
 
 
 def _tile(
-    network: Network, back: Backprop, n: int, outputs: Outputs, params: Params, x1: Points, x2: Points | None, scalars: Scalars
+    network: Network, back: Backprop, n: int, outputs: Outputs, parts: bool, params: Params, x1: Points, x2: Points | None, scalars: Scalars
 ) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
     left = _gradients(network, back, n, params, x1, scalars, copies)
-    right = left if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
+    right = None if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
     shape = (count(x1), count(x1 if x2 is None else x2), *(network.program.size[a] for a in network.output_axes * 2))
+    sizes = (*shape[:2], copies, copies, *shape[2:]) if outputs == "full" else shape
     readouts = dict.fromkeys(r.vector for r in network.readouts)
-    units: dict[str, Array] = {}
-    for name in network.parameters:
-        if name not in left or (network.trained(name).rate == 0.0 and name not in readouts):
-            units[name] = jnp.zeros((*shape[:2], copies, copies, *shape[2:]) if outputs == "full" else shape)
-            continue
-        local = name in readouts and name not in network.program.init  # every output has its own
-        units[name] = _over_outputs(left[name], right[name], copies, outputs == "full", local, shape)
-    by_parameter = {name: network.trained(name).rate * k for name, k in units.items()}
-    nngp = sum(_as_unit(network, name) * units[name] for name in readouts)
-    return EmpiricalKernels(jnp.asarray(nngp), jnp.asarray(sum(by_parameter.values())), by_parameter)
+
+    def kernel(weights: Mapping[str, float]) -> Array:
+        """The sum over tensors of their kernels times their weights."""
+        moving = {name: c for name, c in weights.items() if name in left and c != 0.0}
+        own = [name for name in moving if name in readouts and name not in network.program.init]  # every output has its own
+        parts: list[Array] = []
+        for names, local in ((own, True), ([name for name in moving if name not in own], False)):
+            if names:
+                ours, theirs = ([_times(moving[name], g[name]) for name in names] if g else None for g in (left, right))
+                parts.append(_over_outputs(ours or [], theirs, copies, outputs == "full", local, shape))
+        return sum(parts[1:], parts[0]) if parts else jnp.zeros(sizes, jnp.result_type(*params.values()))
+
+    rates = {name: network.trained(name).rate for name in network.parameters}
+    by_parameter = {name: kernel({name: rate}) for name, rate in rates.items()} if parts else {}
+    ntk = sum(by_parameter.values()) if parts else kernel(rates)
+    return EmpiricalKernels(kernel({name: _as_unit(network, name) for name in readouts}), jnp.asarray(ntk), by_parameter)
+
+
+def _times(factor: float, g: Gradient) -> Gradient:
+    return replace(g, factor=factor * g.factor)
 
 
 def _as_unit(network: Network, name: str) -> float:
     return variance(network, name) if network.trained(name).convention == "sigma" else 1.0
 
 
-def _over_outputs(a: Gradient, b: Gradient, copies: int, full: bool, local: bool, shape: tuple[int, ...]) -> Array:
+def _over_outputs(left: Sequence[Gradient], right: Sequence[Gradient] | None, copies: int, full: bool, local: bool, shape: tuple[int, ...]) -> Array:
     """The kernel between outputs c and d: all of them, or the mean over c = d."""
 
-    def at(c: Array, d: Array) -> Array:
-        (l, r), (l2, r2) = ((_pick(g.l, i), _pick(g.r, i)) for g, i in ((a, c), (b, d)))
-        return (a.factor * inner_products(l, r, l2, r2)).reshape(shape)
+    def of(change: Callable[[Array], Array]) -> Array:
+        a, b = (None if side is None else [replace(g, l=change(g.l), r=change(g.r)) for g in side] for side in (left, right))
+        return inner_products(a or [], b)
 
-    c = jnp.arange(copies)
+    def same(c: ArrayLike) -> Array:
+        return of(lambda a: a[0] if a.shape[0] == 1 else a[c]).reshape(shape)
+
     if not full:
-        return at(c[0], c[0]) if copies == 1 or local else jax.lax.map(lambda i: at(i, i), c).mean(0)
+        return same(0) if copies == 1 or local else jax.lax.map(same, jnp.arange(copies)).mean(0)
     if local:
-        blocks = at(c[0], c[0])
+        blocks = same(0)
         return blocks[:, :, None, None] * jnp.eye(copies, dtype=blocks.dtype).reshape(copies, copies, *(1,) * (blocks.ndim - 2))
-    (l, r), (l2, r2) = ((_as_positions(g.l, copies), _as_positions(g.r, copies)) for g in (a, b))
-    together = (a.factor * inner_products(l, r, l2, r2)).reshape(*shape[:2], copies, isqrt(prod(shape[2:])), copies, -1)
+    together = of(lambda a: _as_positions(a, copies)).reshape(*shape[:2], copies, isqrt(prod(shape[2:])), copies, -1)
     return together.swapaxes(3, 4).reshape(*shape[:2], copies, copies, *shape[2:])
 
 
@@ -179,10 +190,6 @@ def _as_positions(a: Array, copies: int) -> Array:
     if a.shape[0] == 1 and a.shape[2] == 1:
         return a[0]
     return jnp.moveaxis(jnp.broadcast_to(a, (copies, *a.shape[1:])), 0, 1).reshape(a.shape[1], copies * a.shape[2], *a.shape[3:])
-
-
-def _pick(a: Array, c: Array) -> Array:
-    return a[0] if a.shape[0] == 1 else a[c]
 
 
 # The gradient of every tensor.

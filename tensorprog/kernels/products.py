@@ -6,7 +6,9 @@ narrow layers) the gradients themselves are formed, a slab of rows at a time, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 
 import jax
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 
 BUDGET = 2**26  # numbers held at a time, in the vectors of a tile or in a slab of gradients: half a GiB in float64
+STRIP = 128  # rows of a matrix product below which it is slower than the product that symmetry saves
+STRIPS = 4  # of a triangle: the more, the fewer products are made twice, and the longer takes the compiler
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Gradient:
     """A tensor's gradient at N points, factor^(1/2) sum_s l_s r_s^T.
 
     Shapes: l (C, N, O, S, rows), r (C, N, O, S, cols) for C outputs, O output positions and S positions of the vectors; C and O are 1 where nothing
-    depends on the output.
+    depends on the output. Of one output: without the C.
     """
 
     l: Array
@@ -37,13 +41,24 @@ def concatenated(sides: list[Array]) -> Array:
     return jnp.concatenate([jnp.broadcast_to(a, (*batch, *a.shape[3:])) for a in sides], axis=3)
 
 
-def inner_products(l: Array, r: Array, l2: Array, r2: Array) -> Array:
-    """All inner products (N1, N2, O, O) of the gradients of one output, (N, O, S, rows) and (N, O, S, cols), in the cheaper of the two orders."""
-    if _prefers_pairs(l.shape[0], l2.shape[0], l.shape[2], l.shape[3], r.shape[3]):
-        if prod(l.shape[:3]) * prod(l2.shape[:3]) <= BUDGET // 8:
-            return _at_once(l, r, l2, r2)
-        return jax.lax.map(lambda one: _by_pairs(one[0], one[1], l2, r2), (l, r))
-    return _by_gradients(l, r, l2, r2)
+def inner_products(left: Sequence[Gradient], right: Sequence[Gradient] | None = None) -> Array:
+    """The inner products (N1, N2, O, O) of gradients of one output, summed over tensors, of every tensor in the cheaper of the two orders.
+
+    Args:
+        left: one gradient a tensor.
+        right: the same tensors at other points; None: `left`, where one triangle is mirrored, so that the two agree to the last bit.
+    """
+    other = left if right is None else right
+    slabs, pairs = list[int](), dict[int, list[int]]()
+    for k, (a, b) in enumerate(zip(left, other, strict=True)):
+        near = _prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3])
+        (pairs.setdefault(a.l.shape[2], []) if near else slabs).append(k)
+    parts = [left[k].factor * _by_gradients(left[k].l, left[k].r, other[k].l, other[k].r) for k in slabs]
+    for group in pairs.values():
+        here = [left[k] for k in group]
+        parts.append(_in_strips(here) if right is None else _by_pairs(here, [right[k] for k in group]))
+    total = sum(parts[1:], parts[0])
+    return _mirrored(total) if right is None else total
 
 
 def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
@@ -51,10 +66,46 @@ def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: i
     return positions**2 * (rows + cols) <= rows * cols * (1 + positions / points + positions / points2)
 
 
-def _at_once(l: Array, r: Array, l2: Array, r2: Array) -> Array:
-    """By pairs, as one matrix product a side."""
-    both = _outer(l, l2) * _outer(r, r2)
-    return both.sum((2, 5)).transpose(0, 2, 1, 3)
+# By pairs of positions.
+
+
+def _in_strips(g: Sequence[Gradient]) -> Array:
+    """Of points with themselves, the triangle of points a <= b, and some of the other: a few strips of rows, each from its first point on."""
+    points = g[0].l.shape[0]
+    rows = prod(g[0].l.shape[:3])
+    count = min(points, max(1, min(rows // STRIP, STRIPS)))
+    cuts = [points * k // count for k in range(count + 1)]
+    strips = [jnp.pad(_by_pairs(_of_points(g, i, j), _of_points(g, i, points)), [(0, 0), (i, 0), (0, 0), (0, 0)]) for i, j in pairwise(cuts)]
+    return jnp.concatenate(strips)
+
+
+def _of_points(g: Sequence[Gradient], start: int, stop: int) -> list[Gradient]:
+    return [replace(a, l=a.l[start:stop], r=a.r[start:stop]) for a in g]
+
+
+def _mirrored(k: Array) -> Array:
+    """(N, N, O, O) with its lower triangle from the upper."""
+    points, outputs = k.shape[1:3]
+    row = jnp.arange(points)[:, None, None, None] * outputs + jnp.arange(outputs)[:, None]
+    return jnp.where(row <= row.transpose(1, 0, 3, 2), k, k.transpose(1, 0, 3, 2))
+
+
+def _by_pairs(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
+    """The sum over tensors, whose gradients have equally many positions: at once if memory allows, a tensor at a time, or a point at a time."""
+    numbers = max(prod(a.l.shape[:3]) for a in left) * max(prod(b.l.shape[:3]) for b in right)
+    if (2 * len(left) + 1) * numbers <= BUDGET // 2:
+        return _at_once(left, right)
+    if len(left) > 1:
+        parts = [_by_pairs([a], [b]) for a, b in zip(left, right, strict=True)]
+        return sum(parts[1:], parts[0])
+    (a,), (b,) = left, right
+    return a.factor * jax.lax.map(lambda one: _of_point(one[0], one[1], b.l, b.r), (a.l, a.r))
+
+
+def _at_once(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
+    """One matrix product a side; the tensors are added up before the positions, in one pass."""
+    both = [a.factor * _outer(a.l, b.l) * _outer(a.r, b.r) for a, b in zip(left, right, strict=True)]
+    return sum(both[1:], both[0]).sum((2, 5)).transpose(0, 2, 1, 3)
 
 
 def _outer(a: Array, b: Array) -> Array:
@@ -63,8 +114,11 @@ def _outer(a: Array, b: Array) -> Array:
     return (rows @ columns.T).reshape(*a.shape[:-1], *b.shape[:-1])
 
 
-def _by_pairs(l: Array, r: Array, l2: Array, r2: Array) -> Array:
+def _of_point(l: Array, r: Array, l2: Array, r2: Array) -> Array:
     return (jnp.einsum("osi,bpti->bopst", l, l2) * jnp.einsum("osi,bpti->bopst", r, r2)).sum((-2, -1))
+
+
+# By gradients.
 
 
 def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:

@@ -12,6 +12,7 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Params, apply, sample
 from tensorprog.kernels import products
 from tensorprog.kernels.empirical import EmpiricalKernels, compiled, empirical_kernels, empirical_ntk_jacobian
+from tensorprog.kernels.products import Gradient
 from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
 from tensorprog.language.program import Network, Program, Readout, Training
 from tests.finite_networks import NETWORKS, D, add, conv, f, mlp, r, vector_outputs
@@ -77,7 +78,7 @@ def test_both_orders_of_contraction_agree(shape: tuple[int, int], monkeypatch: p
     for pairs, budget in ((True, 2**20), (False, 2**20), (False, 1), (False, 4 * 6 * outputs * 3 * 2)):
         monkeypatch.setattr(products, "_prefers_pairs", lambda *_, pairs=pairs: pairs)
         monkeypatch.setattr(products, "BUDGET", budget)
-        np.testing.assert_allclose(products.inner_products(l, r, l2, r2), wanted, rtol=1e-12)
+        np.testing.assert_allclose(products.inner_products([Gradient(l, r, 1.0)], [Gradient(l2, r2, 1.0)]), wanted, rtol=1e-12)
 
 
 def test_positions_decide_the_order() -> None:
