@@ -35,4 +35,6 @@ def count(data: Points) -> int:
 
 def blocks(data: Points, size: int) -> list[dict[str, Array]]:
     """The points in blocks of `size`, the last one perhaps smaller."""
-    return [{name: a[i : i + size] for name, a in data.items()} for i in range(0, max(count(data), 1), size)]
+    if count(data) <= size:
+        return [dict(data)]
+    return [{name: a[i : i + size] for name, a in data.items()} for i in range(0, count(data), size)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import prod
 
 import jax
@@ -16,8 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 BUDGET = 2**26  # numbers held at a time, in the vectors of a tile or in a slab of gradients: half a GiB in float64
-STRIP = 128  # rows of a matrix product below which it is slower than the product that symmetry saves
-STRIPS = 4  # of a triangle: the more, the fewer products are made twice, and the longer takes the compiler
+ROWS = 512  # a product of so many rows with themselves is made in two halves, which leaves out a quarter
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient] | None = 
     parts = [left[k].factor * _by_gradients(left[k].l, left[k].r, other[k].l, other[k].r) for k in slabs]
     for group in pairs.values():
         here = [left[k] for k in group]
-        parts.append(_in_strips(here) if right is None else _by_pairs(here, [right[k] for k in group]))
+        parts.append(_of_itself(here) if right is None else _by_pairs(here, [right[k] for k in group]))
     total = sum(parts[1:], parts[0])
     return _mirrored(total) if right is None else total
 
@@ -69,14 +67,13 @@ def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: i
 # By pairs of positions.
 
 
-def _in_strips(g: Sequence[Gradient]) -> Array:
-    """Of points with themselves, the triangle of points a <= b, and some of the other: a few strips of rows, each from its first point on."""
+def _of_itself(g: Sequence[Gradient]) -> Array:
+    """Points with themselves; of many, the second half with the first is left 0."""
     points = g[0].l.shape[0]
-    rows = prod(g[0].l.shape[:3])
-    count = min(points, max(1, min(rows // STRIP, STRIPS)))
-    cuts = [points * k // count for k in range(count + 1)]
-    strips = [jnp.pad(_by_pairs(_of_points(g, i, j), _of_points(g, i, points)), [(0, 0), (i, 0), (0, 0), (0, 0)]) for i, j in pairwise(cuts)]
-    return jnp.concatenate(strips)
+    if max(prod(a.l.shape[:3]) for a in g) < ROWS:
+        return _by_pairs(g, g)
+    first, second = _of_points(g, 0, points // 2), _of_points(g, points // 2, points)
+    return jnp.concatenate([_by_pairs(first, g), jnp.pad(_by_pairs(second, second), [(0, 0), (points // 2, 0), (0, 0), (0, 0)])])
 
 
 def _of_points(g: Sequence[Gradient], start: int, stop: int) -> list[Gradient]:
@@ -105,7 +102,9 @@ def _by_pairs(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
 def _at_once(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
     """One matrix product a side; the tensors are added up before the positions, in one pass."""
     both = [a.factor * _outer(a.l, b.l) * _outer(a.r, b.r) for a, b in zip(left, right, strict=True)]
-    return sum(both[1:], both[0]).sum((2, 5)).transpose(0, 2, 1, 3)
+    total = sum(both[1:], both[0])
+    over = jnp.ones(total.shape[-1], total.dtype)  # a product with ones is faster than XLA's sum over two dimensions that are apart
+    return jnp.einsum("aosbpt,t->aosbp", total, over).sum(2).transpose(0, 2, 1, 3)
 
 
 def _outer(a: Array, b: Array) -> Array:
@@ -136,7 +135,7 @@ def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:
         return jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*both, a.shape[-1])) for a in (left, right)))
 
     def add(total: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + jnp.einsum("aoij,bpij->abop", gradient(now[0], r), gradient(now[1], r2)), None
+        return total + _outer(*(g.reshape(*g.shape[:2], 1, -1) for g in (gradient(now[0], r), gradient(now[1], r2))))[:, :, 0, :, :, 0], None
 
-    zero = jnp.zeros((l.shape[0], l2.shape[0], outputs, outputs), jnp.result_type(l, r))
-    return jax.lax.scan(add, zero, (cut(l), cut(l2)))[0]
+    zero = jnp.zeros((l.shape[0], outputs, l2.shape[0], outputs), jnp.result_type(l, r))
+    return jax.lax.scan(add, zero, (cut(l), cut(l2)))[0].transpose(0, 2, 1, 3)
