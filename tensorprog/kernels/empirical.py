@@ -143,14 +143,14 @@ def _tile(
 
     def kernel(weights: Mapping[str, float]) -> Array:
         """The sum over tensors of their kernels times their weights."""
-        moving = {name: c for name, c in weights.items() if name in left and c != 0.0}
+        moving = [name for name, c in weights.items() if name in left and c != 0.0]
         own = [name for name in moving if name in readouts and name not in network.program.init]  # every output has its own
-        parts: list[Array] = []
+        found: list[Array] = []
         for names, local in ((own, True), ([name for name in moving if name not in own], False)):
             if names:
-                ours, theirs = ([_times(moving[name], g[name]) for name in names] if g else None for g in (left, right))
-                parts.append(_over_outputs(ours or [], theirs, copies, outputs == "full", local, shape))
-        return sum(parts[1:], parts[0]) if parts else jnp.zeros(sizes, jnp.result_type(*params.values()))
+                one, other = _weighted(weights, left, names), None if right is None else _weighted(weights, right, names)
+                found.append(_over_outputs(one, other, copies, outputs == "full", local, shape))
+        return sum(found[1:], found[0]) if found else jnp.zeros(sizes, jnp.result_type(*params.values()))
 
     rates = {name: network.trained(name).rate for name in network.parameters}
     by_parameter = {name: kernel({name: rate}) for name, rate in rates.items()} if parts else {}
@@ -158,8 +158,8 @@ def _tile(
     return EmpiricalKernels(kernel({name: _as_unit(network, name) for name in readouts}), jnp.asarray(ntk), by_parameter)
 
 
-def _times(factor: float, g: Gradient) -> Gradient:
-    return replace(g, factor=factor * g.factor)
+def _weighted(weights: Mapping[str, float], gradients: Mapping[str, Gradient], names: list[str]) -> list[Gradient]:
+    return [replace(gradients[name], factor=weights[name] * gradients[name].factor) for name in names]
 
 
 def _as_unit(network: Network, name: str) -> float:
@@ -170,8 +170,10 @@ def _over_outputs(left: Sequence[Gradient], right: Sequence[Gradient] | None, co
     """The kernel between outputs c and d: all of them, or the mean over c = d."""
 
     def of(change: Callable[[Array], Array]) -> Array:
-        a, b = (None if side is None else [replace(g, l=change(g.l), r=change(g.r)) for g in side] for side in (left, right))
-        return inner_products(a or [], b)
+        def changed(side: Sequence[Gradient]) -> list[Gradient]:
+            return [replace(g, l=change(g.l), r=change(g.r)) for g in side]
+
+        return inner_products(changed(left), None if right is None else changed(right))
 
     def same(c: ArrayLike) -> Array:
         return of(lambda a: a[0] if a.shape[0] == 1 else a[c]).reshape(shape)
