@@ -60,18 +60,22 @@ class Side:
 
 
 def compare(workload: Workload, sides: dict[str, Side], runs: int | None) -> dict[str, Any]:
-    """First call, and medians of runs that alternate between the two programs; a program that fails says why."""
+    """First call, and medians of turns that alternate between the two programs; a program that fails says why.
+
+    A turn is the median of some calls one after another (`worker.TURN`); `after a pause` is the median of the first calls of turns.
+    """
     row: dict[str, Any] = {"title": workload.title, "bar": workload.bar}
     alive: list[str] = []
     for name, side in sides.items():
         built = side.ask(do="build", workload=as_json(workload))
-        row[name] = {"first": built.get("seconds"), "error": built.get("error"), "seconds": []}
+        row[name] = {"first": built.get("seconds"), "error": built.get("error"), "turns": []}
         alive += [] if "error" in built else [name]
     for _ in range(runs or workload.runs):
         for name in alive:
-            row[name]["seconds"].append(sides[name].ask(do="run")["seconds"])
+            row[name]["turns"].append(sides[name].ask(do="run")["seconds"])
     for name in alive:
-        row[name]["median"] = median(row[name]["seconds"])
+        row[name]["median"] = median(map(median, row[name]["turns"]))
+        row[name]["after a pause"] = median(turn[0] for turn in row[name]["turns"])
     if len(alive) == 2:
         row["ratio"] = row["peer"]["median"] / row["ours"]["median"]
     return row
@@ -121,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Both libraries in turn, medians and ratios.")
     parser.add_argument("names", nargs="*", metavar="workload", help="all unless given; see --list")
     parser.add_argument("--list", action="store_true", help="the workloads")
-    parser.add_argument("--runs", type=int, help="timed runs of each program")
+    parser.add_argument("--runs", type=int, help="turns of each program")
     parser.add_argument("--peer", type=Path, default=PLACE, help="where the peer's environment is, or is made")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for bench.json and bench.md")
     options = parser.parse_args()

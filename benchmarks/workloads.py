@@ -17,7 +17,7 @@ class Workload:
         points, shape: the data are `points` draws of N(0, 1)^shape.
         bar: how many times as fast as the peer it has to be.
         options: what the family's function takes.
-        runs: timed runs of each program.
+        runs: turns of each program, of some calls each.
         alone: only ours, since the peer takes minutes for one run.
         title: what the table says.
     """

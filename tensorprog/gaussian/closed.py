@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from tensorprog.gaussian import erf, ramp
 from tensorprog.gaussian.law import Law, is_zero, pin, tilt, weigh
@@ -27,6 +28,19 @@ def closed_form(terms: Terms, u: Law) -> Array | None:
         if c != 0.0:
             total = total + c * expectation(product, u)
     return total
+
+
+def rcond(terms: Terms, u: Law) -> Array | float:
+    """`Estimate.rcond` of a closed form, the smallest of its products: that of steps, and 1 / (1 + r^2 Var u) of what varies on a scale 1 / r."""
+    found: Array | float = 1.0
+    for factors in ([f for f in product if isinstance(f, Factor)] for c, product in terms if c):
+        for f in factors:
+            if kind(f) not in ("ramp", "delta"):
+                found = jnp.minimum(found, 1 / (1 + f.scale**2 * jnp.asarray(u.cov(f.coord, f.coord))))
+        for f, g in combinations([f for f in factors if kind(f) == "ramp" and degree(f) == 0], 2):
+            i, j = f.coord, g.coord
+            found = jnp.minimum(found, ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
+    return lax.stop_gradient(found)
 
 
 def has_closed_form(product: Product, u: Law) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 
-from tensorprog.gaussian.closed import SHAPES, absorb, closed_form, expectation, undecided
+from tensorprog.gaussian.closed import SHAPES, absorb, closed_form, expectation, rcond, undecided
 from tensorprog.gaussian.integrand import coordinates
 from tensorprog.gaussian.law import Law, is_zero, law
 from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Scalars, Strategy
@@ -32,8 +32,8 @@ def expect(factors: Sequence[AnyFactor], mean: Sequence[Scalars], cov: Callable[
         return Estimate(expectation(product, u), "polynomial")
     terms = atoms(product) if strategy.closed else None
     value = closed_form(terms, u) if terms is not None else None
-    if value is not None:
-        return Estimate(value, "closed form")
+    if terms is not None and value is not None:
+        return Estimate(value, "closed form", rcond=rcond(terms, u))
     coefficient, product = normal(product)
     if coefficient == 0.0:
         return Estimate(jnp.asarray(0.0), "closed form")

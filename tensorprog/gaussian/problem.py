@@ -75,11 +75,16 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Estimate:
-    """value, over the batch; method: "closed form", "polynomial", "series", "quadrature" or "sampling"; error: absolute, estimated or bounded."""
+    """value, over the batch; method: "closed form", "polynomial", "series", "quadrature" or "sampling"; error: absolute, estimated or bounded.
+
+    `rcond` is what a closed form divides rounding by, its reciprocal condition number: that of the covariances, in units of the standard deviations,
+    makes at most 1 / rcond times as much in the value, in units of the largest that it can be.
+    """
 
     value: Array
     method: str
     error: Array | float = 0.0
+    rcond: Array | float = 1.0
 
 
-jax.tree_util.register_dataclass(Estimate, ["value", "error"], ["method"])  # so that jitted functions may return one
+jax.tree_util.register_dataclass(Estimate, ["value", "error", "rcond"], ["method"])  # so that jitted functions may return one

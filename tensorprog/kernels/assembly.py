@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import ceil, prod
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from jax import Array
 from tensorprog.interpret.limit.data import Arrays
 from tensorprog.kernels.apart import Own
 from tensorprog.kernels.diagonal import Alone
+from tensorprog.kernels.precision import Precision
 from tensorprog.kernels.result import Kernels
 
 T = TypeVar("T")
@@ -27,93 +28,107 @@ HUGE = 1 << 21
 
 
 class Side(NamedTuple):
-    """Points and what is known of each; all arrays have the points first.
+    """Points and what is known of each, in parts of one size; arrays are (parts, points of a part, ..), the last point repeated to fill them.
 
     Attributes:
+        points: their number.
+        data: of every input.
         own: what their kernels with other points read of them.
         identity: a number for each, the same for equal points.
-        itself: K(x, x) by name, where the kernels of blocks are those of points that differ; else nothing.
+        itself: K(x, x) by name, where the kernels of parts are those of points that differ; else nothing.
     """
 
-    points: Arrays
+    points: int
+    data: Points
     own: Own
     identity: np.ndarray
     itself: Mapping[str, np.ndarray]
 
+    @property
+    def parts(self) -> range:
+        """The parts that hold points."""
+        return range(ceil(self.points / self.identity.shape[1]))
 
-Block = Callable[[Side, Side], Kernels]
+    def read(self, dtype: Precision) -> tuple[Arrays, Own]:
+        """What the kernels of pairs are made from, on the device."""
+        return jax.device_put(jax.tree.map(lambda a: np.asarray(a, dtype), (self.data, self.own)))
 
 
-def sides(left: Points, right: Points | None, size: int, alone: Callable[[Points], Alone] | None = None) -> tuple[list[Side], list[Side] | None]:
+Block = Callable[[int, int], Kernels]  # of one part of either side
+
+
+def sides(left: Points, right: Points | None, size: int, alone: Callable[[Points], Alone] | None = None) -> tuple[Side, Side | None]:
     """The points of a kernel in parts of about `size`; `alone` finds what blocks of different points need."""
     known: dict[bytes, int] = {}
 
     def side(points: Points) -> Side:
         bare = [a + 0.0 for a in points.values()]  # -0 is 0
         identity = np.array([known.setdefault(b"".join(a.tobytes() for a in one), len(known)) for one in zip(*bare, strict=True)], int)
-        if alone is None:
-            return Side(points, Own((), ()), identity, {})
-        kernels, own = alone(points)
-        return Side(points, own, identity, {name: np.asarray(k) for name, k in named(kernels).items()})
+        own, itself = Own((), ()), dict[str, np.ndarray]()
+        if alone is not None:
+            kernels, own = alone(points)
+            itself = {name: np.asarray(k) for name, k in named(kernels).items()}
+        cut = partial(_cut, size)
+        return Side(len(identity), *jax.tree.map(cut, (points, own, identity, itself)))
 
-    return _cut(side(left), size), None if right is None else _cut(side(right), size)
+    return side(left), None if right is None else side(right)
 
 
 def named(k: Kernels) -> dict[str, Array]:
     return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
 
 
-def assembled(block: Block, left: Sequence[Side], right: Sequence[Side] | None, shape: tuple[int, int], like: Kernels, *, parts: bool) -> Kernels:
-    """The kernels of left and right (None: left, symmetric to the last bit), N1 and N2 points in parts of one size, from those of their blocks.
+def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype: np.dtype, *, parts: bool) -> Kernels:
+    """The kernels of left and right (None: left, symmetric to the last bit) from those of their parts.
 
     Args:
-        like: the shapes, types and method of a block.
+        like: the shapes and method of a block.
     """
-    rows, columns = left, right or left
-    whole = {name: aligned((*shape, *k.shape[2:]), np.dtype(k.dtype)) for name, k in named(like).items() if parts or not name.startswith("of ")}
+    others = right or left
+    shape = left.points, others.points
+    whole = {name: aligned((*shape, *k.shape[2:]), dtype) for name, k in named(like).items() if parts or not name.startswith("of ")}
     errors: list[float] = []
 
     def one(place: tuple[int, int]) -> None:
-        a, b = rows[place[0]], columns[place[1]]
-        i, j = place[0] * len(a.identity), place[1] * len(b.identity)
-        with jax.enable_x64(True):  # a setting of each thread
-            found = block(a, b)
+        p, q = place
+        found = block(p, q)
+        i, j = p * left.identity.shape[1], q * others.identity.shape[1]
         for name, k in named(found).items():
             if name not in whole:
                 continue
-            here = whole[name][i : i + len(a.identity), j : j + len(b.identity)]
-            k = _with_equal(np.asarray(k), a, b, name)[: here.shape[0], : here.shape[1]]
-            if right is None and i == j:
+            here = whole[name][i : i + k.shape[0], j : j + k.shape[1]]
+            k = _with_equal(np.asarray(k), left, others, place, name)[: here.shape[0], : here.shape[1]]
+            if right is None and p == q:
                 k = (k + mirrored(k)) / 2
             elif right is None:
-                whole[name][j : j + len(b.identity), i : i + len(a.identity)] = mirrored(k)
+                whole[name][j : j + k.shape[1], i : i + k.shape[0]] = mirrored(k)
             here[:] = k
         errors.append(float(found.error))
 
-    in_threads(one, [(i, j) for i in range(len(rows)) for j in range(len(columns)) if right is not None or i <= j])
+    in_threads(one, [(p, q) for p in left.parts for q in others.parts if right is not None or p <= q])
     arrays = {name: jax.device_put(a) for name, a in whole.items()}
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
-    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jax.device_put(np.max(errors)), like.method)
+    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jax.device_put(np.max(errors, initial=0.0)), like.method)
 
 
-def _with_equal(k: np.ndarray, a: Side, b: Side, name: str) -> np.ndarray:
+def _with_equal(k: np.ndarray, left: Side, right: Side, place: tuple[int, int], name: str) -> np.ndarray:
     """K(x, x) where two points of a block are equal."""
-    if not a.itself:
+    if not left.itself:
         return k
-    i, j = np.nonzero(equal(a, b))
+    i, j = np.nonzero(equal(left, right, *place))
     if len(i):
         k = k.copy()
-        k[i, j] = a.itself[name][i]
+        k[i, j] = left.itself[name][place[0]][i]
     return k
 
 
-def equal(a: Side, b: Side) -> np.ndarray:
-    """(N1, N2), true where two points are equal."""
-    return a.identity[:, None] == b.identity
+def equal(left: Side, right: Side, p: int, q: int) -> np.ndarray:
+    """(N1, N2) of two parts, true where two points are equal."""
+    return left.identity[p][:, None] == right.identity[q]
 
 
-def count(data: Mapping[str, np.ndarray | Array]) -> int:
-    return next(iter(data.values())).shape[0]
+def count(data: Mapping[str, Any], axis: int = 0) -> int:
+    return next(iter(data.values())).shape[axis]
 
 
 def mirrored(k: Numbers) -> Numbers:
@@ -153,28 +168,21 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
             pass
 
 
-def parted(tree: Tree, n: int, size: int) -> Tree:
-    """The shapes of a part of arrays of n points, in parts of about `size`."""
-    step = _step(n, size)
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((step, *a.shape[1:]), a.dtype), tree)
+def parted(tree: Tree, n: int, size: int, dtype: Precision) -> Tree:
+    """The shapes of what `Side.read` makes of arrays of n points in parts of about `size`."""
+    shape = _parts(n, size)
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*shape, *a.shape[1:]), dtype), tree)
 
 
-def _step(n: int, size: int) -> int:
-    """The points of a part, all parts as equal as can be."""
-    return n if n <= size else ceil(n / ceil(n / size))
+def _parts(n: int, size: int) -> tuple[int, int]:
+    """How many parts, a power of two, so that few shapes are compiled, and of how many points each: as equal as can be."""
+    parts = max(ceil(n / size), 1)
+    return 1 << (parts - 1).bit_length(), max(ceil(n / parts), 1)
 
 
-def _cut(side: Side, size: int) -> list[Side]:
-    """Parts of about `size` points, as equal as can be, on the device; the last point of the last one is repeated up to its size."""
-    n = len(side.identity)
-    step = _step(n, size)
-    if n == step:
-        return [side]
-
-    def part(start: int, a: np.ndarray) -> np.ndarray:
-        short = step - len(a[start : start + step])
-        return np.pad(a[start : start + step], [(0, short)] + [(0, 0)] * (a.ndim - 1), mode="edge") if short else a[start : start + step]
-
-    host = jax.tree.map(np.asarray, side)
-    every = (jax.tree.map(partial(part, start), host) for start in range(0, n, step))
-    return [one._replace(points=jax.device_put(one.points), own=jax.device_put(one.own)) for one in every]
+def _cut(size: int, a: Array | np.ndarray) -> np.ndarray:
+    """(parts, points of a part, ..), filled up with the last point."""
+    n, shape, host = len(a), _parts(len(a), size), np.asarray(a)
+    short = [(0, prod(shape) - n)] + [(0, 0)] * (a.ndim - 1)
+    whole = np.pad(host, short, mode="edge" if n else "constant") if prod(shape) > n else host
+    return whole.reshape(*shape, *a.shape[1:])

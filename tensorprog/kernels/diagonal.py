@@ -70,7 +70,7 @@ def _block(found: Symbolic, shared: Shared, strategy: Strategy, parts: bool, poi
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, itself(leaves(found.master.program, (points, points), given, given)), how, same=True, plan=shared.mirror)
         kernels = jax.tree.map(lambda k: k[:, 0], values(found, numbers, (n, 1)))
-        return Run((kernels, shared.values(numbers, n)), methods_of(numbers), len(numbers.estimates))
+        return Run((kernels, shared.values(numbers, n)), methods_of(numbers), len(numbers.estimates), numbers.rcond)
 
     (kernels, own), (errors, _), method = measured(run, strategy)
     whole = kernels_of(kernels, errors, method)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial, reduce
+from functools import cache, cached_property, partial, reduce
 from math import isqrt, prod
 from operator import and_
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
@@ -21,15 +23,17 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import Hot
 from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
-from tensorprog.kernels.assembly import Points, assembled, count, equal, mirrored, parted, sides
+from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
-from tensorprog.kernels.precision import double, traced
+from tensorprog.kernels.precision import Precision, double, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, nodes, symbolic, values
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
+FIRST = np.int32(0)
+SINGLE = 1e-5  # of the largest entry: the rounding up to which a block in float32 stands
 CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
 
 
@@ -50,7 +54,13 @@ class Compiled:
     parts: bool = True
 
     @double
-    def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None, variances: Mapping[str, Array | float] | None = None) -> Kernels:
+    def __call__(
+        self,
+        x1: ArrayLike | Data,
+        x2: ArrayLike | Data | None = None,
+        variances: Mapping[str, Array | float] | None = None,
+        dtype: Precision = "float64",
+    ) -> Kernels:
         program, given = self.network.program, dict(variances or {})
         left = data_of(program, x1, "x1")
         right = left if x2 is None else data_of(program, x2, "x2")
@@ -58,27 +68,64 @@ class Compiled:
         if traced((left, right, given)):
             whole = self.tile(left, right, same_points(left, right), given)
             return _symmetric(whole) if x2 is None else whole
-        found = self._by_blocks(_numpy(left), None if x2 is None else _numpy(right), given)
+        found = self._by_blocks(_numpy(left), None if x2 is None else _numpy(right), given, dtype)
         refuse_infinite(found)
         refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return found
 
-    def _by_blocks(self, left: Points, right: Points | None, given: Given) -> Kernels:
-        """By small blocks from what is found once a point where all expectations have closed forms; else by large ones, each for itself."""
+    def _by_blocks(self, left: Points, right: Points | None, given: Given, dtype: Precision) -> Kernels:
+        """By small blocks where all expectations have closed forms; else by large ones, each for itself."""
+        found = self._by_pairs(left, right, given, dtype)
+        if found is not None:
+            return found
         n, m = count(left), count(right or left)
-        alone = self.alone.outline(left, given)
-        if is_exact(alone.kernels):
-            size = self._size(CACHED, self.once.positions, n, m)
-            (x, own), (y, other) = (parted((points, alone.own), count(points), size) for points in (left, right or left))
-            like = self.pair.outline(x, y, own, other, given)
-            if is_exact(like):
-                with self.pair.ahead(x, y, own, other, given):
-                    rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
-                return assembled(lambda a, b: self.pair(a.points, b.points, a.own, b.own, given), rows, columns, (n, m), like, parts=self.parts)
         rows, columns = sides(left, right, self._size(HELD, self._positions, n, m))
-        a, b = rows[0], (columns or rows)[0]
-        like = self.tile.outline(a.points, b.points, equal(a, b), given)
-        return assembled(lambda a, b: self.tile(a.points, b.points, equal(a, b), given), rows, columns, (n, m), like, parts=self.parts)
+        like = self.tile.outline(*_tile_arguments(rows, columns or rows, 0, 0), given)
+
+        def tile(p: int, q: int) -> Kernels:
+            with jax.enable_x64(True):
+                return self.tile(*_tile_arguments(rows, columns or rows, p, q), given)
+
+        return assembled(tile, rows, columns, like, np.dtype(dtype), parts=self.parts)
+
+    def _by_pairs(self, left: Points, right: Points | None, given: Given, dtype: Precision) -> Kernels | None:
+        """From what is found once a point; None where an expectation has no closed form."""
+        alone = self.alone.outline(left, given)
+        if not is_exact(alone.kernels):
+            return None
+        precision: Precision = dtype if self.pair.jitted else "float64"
+        numbers = {name: np.asarray(v, precision) for name, v in given.items()}
+        size = self._size(CACHED, self.once.positions, count(left), count(right or left))
+        (x, own), (y, other) = (parted((points, alone.own), count(points), size, precision) for points in (left, right or left))
+        same = jax.ShapeDtypeStruct((count(x, 1), count(y, 1)), bool)
+        with jax.enable_x64(precision == "float64"):
+            arguments = (x, own, y, other, FIRST, FIRST, same, numbers)
+            like = self.pair.outline(*arguments)
+            if not is_exact(like):
+                return None
+            with self.pair.ahead(*arguments), jax.enable_x64(True):
+                rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
+        return assembled(self._blocks(rows, columns or rows, given, precision), rows, columns, like, np.dtype(dtype), parts=self.parts)
+
+    def _blocks(self, left: Side, right: Side, given: Given, dtype: Precision) -> Block:
+        """The kernels of blocks of points that differ: in float64, or in float32 where rounding allows it."""
+
+        @cache
+        def read(dtype: Precision) -> tuple[Any, ...]:
+            first = left.read(dtype)
+            return *first, *(first if right is left else right.read(dtype)), {name: np.asarray(v, dtype) for name, v in given.items()}
+
+        def block(p: int, q: int, dtype: Precision) -> Kernels:
+            with jax.enable_x64(dtype == "float64"):  # a setting of each thread
+                *sides, numbers = read(dtype)
+                return self.pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
+
+        def single(p: int, q: int) -> Kernels:
+            found = block(p, q, "float32")
+            largest = max(np.abs(np.asarray(k)).max(initial=0.0) for k in (found.nngp, found.ntk))
+            return found if float(found.error) <= SINGLE * largest else block(p, q, "float64")
+
+        return single if dtype == "float32" else partial(block, dtype="float64")
 
     def _size(self, numbers: int, positions: int, *points: int) -> int:
         """The points a side of a block at which no array over two points and positions has many more numbers than so."""
@@ -153,21 +200,39 @@ def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, fetch, how, same)
-        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), len(numbers.estimates))
+        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), len(numbers.estimates), numbers.rcond)
 
     return kernels_of(*measured(run, strategy))
 
 
+def _tile_arguments(left: Side, right: Side, p: int, q: int) -> tuple[Points, Points, np.ndarray]:
+    a, b = ({name: np.asarray(v)[at] for name, v in side.data.items()} for side, at in ((left, p), (right, q)))
+    return a, b, equal(left, right, p, q)
+
+
 def _pair(
-    found: Symbolic, once: Shared, strategy: Strategy, parts: bool, left: Arrays, right: Arrays, row: Own, column: Own, given: Given
+    found: Symbolic,
+    once: Shared,
+    strategy: Strategy,
+    parts: bool,
+    left: Arrays,
+    row: Own,
+    right: Arrays,
+    column: Own,
+    p: ArrayLike,
+    q: ArrayLike,
+    same: ArrayLike,
+    given: Given,
 ) -> Kernels:
-    """The same of points none of which are equal, from what is known of each."""
+    """The same of parts p and q of two sets of points, from what is known of each; not of those that are the `same`."""
+    left, row = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, p, keepdims=False), (left, row))
+    right, column = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, q, keepdims=False), (right, column))
     fetch = leaves(found.master.program, (left, right), given, given)
     taken = expectations(found)
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
-        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), taken)
+        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), taken, jnp.where(same, 1.0, numbers.rcond))
 
     whole = kernels_of(*measured(run, strategy))
     return whole if parts else replace(whole, by_parameter={})

@@ -78,6 +78,7 @@ STRUCTURAL: Mapping[str, Body] = MappingProxyType({
     "concatenate": lambda p, *xs: np.concatenate(xs, p["dimension"]),
     "stack": lambda p, *xs: np.stack(xs, p["axis"]),
     "slice": _slice,
+    "dynamic_slice": lambda p, x, *at: x[tuple(slice(i, i + n) for i, n in zip(at, p["slice_sizes"], strict=True))],
     "iota": _iota,
     "dot_general": _dot,
     "reduce_sum": lambda p, x: x.sum(p["axes"], dtype=x.dtype),

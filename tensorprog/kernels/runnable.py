@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import jax
+import numpy as np
 
 from tensorprog.kernels.compiling import known
-from tensorprog.kernels.precision import traced
+from tensorprog.kernels.precision import floats, traced
 from tensorprog.kernels.symbolic import Symbolic, nodes
 from tensorprog.kernels.uncompiled import traced_once
 
@@ -31,7 +32,7 @@ class Runnable(Generic[T]):
 
     def __init__(self, f: Callable[..., T], *, numpy: bool = False, quick: bool = False) -> None:
         self.inside: Callable[..., T] = traced_once(f) if numpy else jax.jit(f)
-        self._f, self._numpy, self._quick = f, numpy, quick and not numpy
+        self._f, self.jitted, self._quick = f, not numpy, quick and not numpy
         self._outlines: dict[Hashable, T] = {}
         self._begun: set[Hashable] = set()
 
@@ -55,17 +56,17 @@ class Runnable(Generic[T]):
         """It is compiled for arguments of this kind, the first time, beside what is done meanwhile."""
         like = _like(args)
         kind = _kind(like)
-        if kind in self._begun or self._numpy:
+        if kind in self._begun or not self.jitted:
             yield
             return
         self._begun.add(kind)
         with ThreadPoolExecutor(1) as beside:
-            done = beside.submit(self._compile, *like)
+            done = beside.submit(self._compile, floats("float64") == np.float64, *like)
             yield
             done.result()
 
-    def _compile(self, *like: Any) -> None:
-        with jax.enable_x64(True):  # a setting of each thread
+    def _compile(self, x64: bool, *like: Any) -> None:
+        with jax.enable_x64(x64):  # a setting of each thread
             self.call.lower(*like).compile()  # type: ignore[attr-defined]  # it is compiled
 
 

@@ -54,7 +54,8 @@ class Tile:
         if dtype not in ("float64", "float32"):
             raise InvalidProgram(f"[kernel] kernels are of dtype float64 or float32, not {dtype}.")
         self.asked = wanted(get)
-        self.network, self.dtype, self.strategy = network, dtype, strategy
+        self.network, self.strategy = network, strategy
+        self.dtype: Precision = dtype
         self.exact: Compiled = compiled(network, strategy=strategy, ntk="ntk" in self.asked, parts=False)
 
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
@@ -106,7 +107,7 @@ class Tile:
         return Tabulated(Pairs(found, self.strategy, self.asked), degree(self.network)) if of_pairs(found) else None
 
     def _by_rules(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None) -> Result:
-        return self._asked(self.exact(x1, x2))
+        return self._asked(self.exact(x1, x2, dtype=self.dtype))
 
     def _asked(self, found: Kernels) -> Result:
         """The kernels asked for, of the dtype asked for, which may round them."""

@@ -1,7 +1,8 @@
 """Sums of products of arrays with named positions, over two leading dimensions (points of x1, points of x2) that broadcast.
 
 Pairs are contracted as batched matrix products of three dimensions, so that a leading dimension of one operand alone is a row of the product and
-costs no copy.
+costs no copy. For the same reason arrays are worked on with the second point behind the positions of the first (`turned`): products from the left and
+everything entry by entry then read them as they lie.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ class Named(NamedTuple):
     def sizes(self) -> dict[Index, int]:
         return dict(zip(self.names, self.array.shape, strict=True))
 
+    def to(self, order: Sequence[Index]) -> Array:
+        """The dimensions in another order."""
+        return self.array.transpose([self.names.index(n) for n in order])
+
+    def among(self, order: Sequence[Index]) -> Array:
+        """The same, with dimensions of size 1 for the names that it has not."""
+        sizes = self.sizes()
+        return self.to([n for n in order if n in sizes]).reshape([sizes.get(n, 1) for n in order])
+
 
 class Step(NamedTuple):
     """Two operands and the number of products in their contraction."""
@@ -37,20 +47,30 @@ class Step(NamedTuple):
     work: int
 
 
-def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...]) -> Array:
-    """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions)."""
+def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...], *, turn: bool = False) -> Array:
+    """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions), worked on as `turned` if asked."""
+    half = len(out) // 2 if turn else 0
     if all(i in out for _, names in operands for i in names):
-        return product(place(a, names, out) for a, names in operands)
-    parts = [_named(a, names) for a, names in operands]
+        return unturned(product(turned(place(a, names, out), half) for a, names in operands), half)
+    parts = [_named(a, names, len(names) // 2 if turn else 0) for a, names in operands]
     keep = {*out, *LEADING}
     for step in path([p.sizes() for p in parts], keep):
         others = [p for k, p in enumerate(parts) if k not in (step.i, step.j)]
-        parts = [*others, _pair(parts[step.i], parts[step.j], keep | {n for p in others for n in p.names})]
+        parts = [*others, _pair(parts[step.i], parts[step.j], keep | {n for p in others for n in p.names}, turn=turn)]
     total = _summed(parts[0], keep)
     sizes = total.sizes()
-    order = [n for n in (*LEADING, *out) if n in sizes]
-    moved = total.array.transpose([total.names.index(n) for n in order])
+    moved = total.to([n for n in (*LEADING, *out) if n in sizes])
     return moved.reshape([sizes.get(n, 1) for n in (*LEADING, *out)])
+
+
+def turned(a: Array, half: int) -> Array:
+    """(N1, N2, *positions) -> (N1, *the first `half` positions, N2, *the others)."""
+    return a.transpose(0, *range(2, 2 + half), 1, *range(2 + half, a.ndim)) if half and a.ndim > 2 else a
+
+
+def unturned(a: Array, half: int) -> Array:
+    """The inverse of `turned`."""
+    return a.transpose(0, 1 + half, *range(1, 1 + half), *range(2 + half, a.ndim)) if half and a.ndim > 2 else a
 
 
 def total(arrays: Iterable[Array]) -> Array:
@@ -85,22 +105,28 @@ def place(a: Array, names: tuple[Index, ...], out: tuple[Index, ...]) -> Array:
     return moved.reshape(*a.shape[:2], *(shape.get(i, 1) for i in out))
 
 
-def _named(a: Array, names: tuple[Index, ...]) -> Named:
+def _named(a: Array, names: tuple[Index, ...], half: int) -> Named:
     """Leading dimensions of size 1 are dropped: they broadcast."""
-    kept = [n for n, size in zip(LEADING, a.shape[:2], strict=True) if size != 1]
-    return Named(a.reshape(*(size for size in a.shape[:2] if size != 1), *a.shape[2:]), (*kept, *names))
+    every = (LEADING[0], *names[:half], LEADING[1], *names[half:])
+    kept = [n for n, size in zip((*LEADING, *names), a.shape, strict=True) if size != 1 or n not in LEADING]
+    order = [n for n in every if n in kept]
+    bare = Named(a.reshape([size for n, size in zip((*LEADING, *names), a.shape, strict=True) if n in kept]), tuple(kept))
+    return Named(bare.to(order), tuple(order))
 
 
 def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Step]:
     """Pairs of operands to contract one after another, the product taking the last place.
 
-    First those that share a position or have none, and of these the pair with the least work.
+    First those that share a position or have none, and of these the pair with the least work. Of equals, vectors of the first point and matrices of
+    the second one: what they leave is small, or lies as others are read (`turned`).
     """
     now = [dict(p) for p in parts]
 
-    def step(i: int, j: int) -> tuple[bool, int]:
+    def step(i: int, j: int) -> tuple[bool, int, bool]:
         a, b = now[i].keys() - {*LEADING}, now[j].keys() - {*LEADING}
-        return bool(a and b) and a.isdisjoint(b), prod({**now[i], **now[j]}.values())
+        small, large = sorted((now[i], now[j]), key=len)
+        first, matrix = LEADING[0] in small, not small.keys() <= large.keys()
+        return bool(a and b) and a.isdisjoint(b), prod({**now[i], **now[j]}.values()), first == matrix
 
     while len(now) > 1:
         i, j = min(((i, j) for j in range(len(now)) for i in range(j)), key=lambda pair: step(*pair))
@@ -111,27 +137,34 @@ def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Ste
 
 
 def _summed(p: Named, needed: set[Index]) -> Named:
-    gone = [n for n in p.names if n not in needed]
-    if not gone:
-        return p
-    kept, sizes = tuple(n for n in p.names if n in needed), p.sizes()
-    flat = p.array.transpose([p.names.index(n) for n in (*kept, *gone)]).reshape(-1, prod(sizes[n] for n in gone))
-    return Named(flat.sum(1).reshape([sizes[n] for n in kept]), kept)
+    gone = [k for k, n in enumerate(p.names) if n not in needed]
+    return Named(p.array.sum(gone), tuple(n for n in p.names if n in needed)) if gone else p
 
 
-def _pair(x: Named, y: Named, needed: set[Index]) -> Named:
-    """The product of two operands, summed over the names that nothing else needs."""
+def _pair(x: Named, y: Named, needed: set[Index], *, turn: bool) -> Named:
+    """The product of two operands, summed over the names that nothing else needs; as `turned`, the larger one is read as it lies."""
     x, y = _summed(x, needed | set(y.names)), _summed(y, needed | set(x.names))
+    if turn:
+        small, large = sorted((x, y), key=lambda p: (len(p.names), LEADING[0] in p.names))
+        inner = {n for n in small.names if n in large.names and n not in needed}
+        last = {*large.names[-1:]} <= inner
+        if not inner or set(large.names) <= set(small.names) or (last and set(small.names) <= set(large.names)):
+            return _by_entries(large, small, needed)
+        x, y = (large, small) if last else (small, large)
+    shared = [n for n in x.names if n in y.names]
+    inner = [n for n in shared if n not in needed]
+    batch = [n for n in shared if n in needed]
+    left, right = ([n for n in p.names if n not in shared] for p in (x, y))
     sizes = {**x.sizes(), **y.sizes()}
-    batch = [n for n in x.names if n in y.names and n in needed]
-    inner = [n for n in x.names if n in y.names and n not in needed]
-    left = [n for n in x.names if n not in y.names]
-    right = [n for n in y.names if n not in x.names]
 
     def matrix(p: Named, *groups: list[Index]) -> Array:
-        order = [n for g in groups for n in g]
-        return p.array.transpose([p.names.index(n) for n in order]).reshape([prod(sizes[n] for n in g) for g in groups])
+        return p.to([n for g in groups for n in g]).reshape([prod(sizes[n] for n in g) for g in groups])
 
     found = matrix(x, batch, left, inner) @ matrix(y, batch, inner, right)
     names = (*batch, *left, *right)
     return Named(found.reshape([sizes[n] for n in names]), names)
+
+
+def _by_entries(x: Named, y: Named, needed: set[Index]) -> Named:
+    order = (*x.names, *(n for n in y.names if n not in x.names))
+    return _summed(Named(x.among(order) * y.among(order), order), needed)

@@ -17,7 +17,7 @@ from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.limit.contraction import contract, product, scaled, total
+from tensorprog.interpret.limit.contraction import contract, product, scaled, total, turned, unturned
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.gather import Reading, gathered
 from tensorprog.interpret.limit.mixture import integrate, quadratics
@@ -45,7 +45,8 @@ from tensorprog.interpret.limit.variable import Composite
 
 
 class Numbers:
-    """Values of scalars. `estimates` lists the expectations that were taken, with method and error.
+    """Values of scalars. `estimates` lists the expectations that were taken, with method and error; `rcond` is the smallest of
+    theirs for every pair of points.
 
     Args:
         leaves: the array (N1 or 1, N2 or 1, *sizes) of each `Leaf` key.
@@ -68,6 +69,7 @@ class Numbers:
         self._diagonals = {s: a for s, a in known.items() if not is_whole(s)}
         self._coordinates: dict[Node, Coordinates] = {}
         self.estimates: list[Estimate] = []
+        self.rcond: Array | float = 1.0
 
     def value(self, s: S, order: tuple[Index, ...]) -> Array:
         """The array of s with its positions in `order` (size 1 where s has no such index)."""
@@ -116,6 +118,7 @@ class Numbers:
 
     def _compute(self, node: Node) -> Array:
         ranks = tuple(range(len(node.sizes)))
+        half = self._half(len(ranks))
         match op := self._plan.get(node, node.op):
             case Num(value):
                 return jnp.full((1, 1), value)
@@ -124,12 +127,12 @@ class Numbers:
             case Hot(index):
                 return (jnp.array(index)[:, None] == jnp.arange(node.sizes[1])[None]).astype(float)[None, None]
             case Product(coef, parts):
-                return scaled(coef, self._product(parts, ranks))
+                return unturned(scaled(coef, turned(self._product(parts, ranks), half)), half)
             case Total(terms):
-                return total(scaled(c, self.read(s, ranks)) for c, s in terms)
+                return unturned(total(scaled(c, turned(self.read(s, ranks), half)) for c, s in terms), half)
             case Function(fn, parts):
-                args = [self.read(p, ranks) for p in parts]
-                return args[0] ** fn if isinstance(fn, float) else function(fn)(*args)
+                args = [turned(self.read(p, ranks), half) for p in parts]
+                return unturned(args[0] ** fn if isinstance(fn, float) else function(fn)(*args), half)
             case Normalized(part, along):
                 return jax.nn.softmax(self.read(part, ranks), axis=2 + along)
             case Matched(cross, own):
@@ -140,6 +143,10 @@ class Numbers:
                 return self._expectation(node, problem)
             case _:
                 assert_never(op)
+
+    def _half(self, rank: int) -> int:
+        """How many positions belong to the first point, for `turned`. What is read in windows stays as it is."""
+        return 0 if self._e.s.gathers else rank // 2
 
     def _matched(self, cross: S, own: S, ranks: tuple[Index, ...]) -> Array:
         assert self._same is not None
@@ -194,7 +201,7 @@ class Numbers:
                 reads[k].append(Reading(2 + names.index(source), hot.node.op.index))
                 named[k] = a, tuple(into if i == source else i for i in names)
         named = [(gathered(a, r), names) for (a, names), r in zip(named, reads, strict=True)]
-        return contract(named, out)
+        return contract(named, out, turn=not self._e.s.gathers)
 
     def _contracted(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         """A product that reads no other positions; a table with one number everywhere is that number, where others have its positions."""
@@ -249,21 +256,32 @@ class Numbers:
         if sums is not None:
             return self._mixture(c, sums, problem)
 
+        half = self._half(len(ranks))
         flat = self._e.s.gathers  # XLA computes what is read in windows again for every window, unless it has another shape
 
         def entry(s: S) -> Array:
             a = self.read(s, ranks)
-            return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if flat and ranks else a
+            return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if flat and ranks else turned(a, half)
 
         def cov(i: int, j: int) -> Array | float:
             s = c.covariance(i, j)
             return 0.0 if self._e.s.is_zero(s) else entry(s)
 
         estimate = expect(c.factors(entry), [0.0 if s is None else entry(s) for s in c.means], cov, self._strategy)
-        self.estimates.append(estimate)
-        batch = estimate.value.shape[:2] or (1, 1)
-        value = jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))) if flat and ranks else estimate.value
+        self._note(estimate, 0 if flat else half)
+        found = estimate.value if flat or estimate.value.ndim < 2 + len(ranks) else unturned(estimate.value, half)
+        batch = found.shape[:2] or (1, 1)
+        value = jnp.broadcast_to(found, (*batch, prod(problem.sizes))) if flat and ranks else found
         return value.reshape(*batch, *problem.sizes) if flat else jnp.broadcast_to(value, (*batch, *problem.sizes))
+
+    def _note(self, estimate: Estimate, half: int) -> None:
+        """Keep an estimate of arrays that are `turned` by half, and its reciprocal condition for every pair of points."""
+        self.estimates.append(estimate)
+        rcond = jnp.asarray(estimate.rcond)
+        if rcond.ndim > 2:
+            rcond = unturned(rcond, half) if rcond.ndim > 2 + half else rcond
+            rcond = rcond.min(range(2, rcond.ndim))
+        self.rcond = jnp.minimum(self.rcond, rcond)
 
     def _mixture(self, c: Coordinates, sums: list[Quadratic], problem: Problem) -> Array:
         """The integral over Gaussian scales, with all positions in one dimension: (N1, N2, positions); see `mixture`."""

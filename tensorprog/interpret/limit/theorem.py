@@ -96,7 +96,7 @@ def evaluate(
     def run(how: Strategy) -> Run:
         numbers = Numbers(e, fetch, how)
         values = [numbers.value(s, order) for s, order in asked]
-        return Run([v[0, 0] if squeeze else v[:, 0] for v in values], methods_of(numbers), len(numbers.estimates))
+        return Run([v[0, 0] if squeeze else v[:, 0] for v in values], methods_of(numbers), len(numbers.estimates), numbers.rcond)
 
     def whole() -> tuple[list[Array], list[Array]]:
         found = measured(run, strategy)
@@ -108,11 +108,12 @@ def evaluate(
 
 
 class Run(NamedTuple):
-    """One evaluation: a tree of arrays, the methods that it used, the number of its expectations."""
+    """One evaluation: a tree of arrays, the methods and the number of its expectations, and the smallest of their rcond (for each pair)."""
 
     value: Any
     methods: frozenset[str]
     expectations: int
+    rcond: Array | float = 1.0
 
 
 class Measured(NamedTuple):
@@ -134,7 +135,7 @@ def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
     """
     first = run(strategy)
     method = " and ".join(sorted(first.methods)) or "polynomial"
-    round_off = jax.tree.map(lambda a: rounding(a, first.expectations), first.value)
+    round_off = jax.tree.map(lambda a: rounding(a, first.expectations) / _by_pair(first.rcond, a), first.value)
     if first.methods <= EXACT:
         return Measured(first.value, round_off, method)
     if "sampling" not in first.methods:
@@ -144,6 +145,13 @@ def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
     every = jax.lax.map(lambda key: run(replace(strategy, key=key)).value, keys)  # compiled once: `first` has told the methods, its value is dropped
     error = jax.tree.map(lambda a: a.std(0, ddof=1) / REPLICATES**0.5, every)
     return Measured(jax.tree.map(lambda a: a.mean(0), every), error, method)
+
+
+def _by_pair(rcond: Array | float, a: Array) -> Array | float:
+    """That of every entry of an array that begins with the dimensions of points, as far as both have the same; else the smallest."""
+    c = jnp.asarray(rcond)
+    fits = c.ndim <= a.ndim and all(n in (1, m) for n, m in zip(c.shape, a.shape, strict=False))
+    return c.reshape(*c.shape, *(1,) * (a.ndim - c.ndim)) if fits else c.min()
 
 
 def methods_of(numbers: Numbers) -> frozenset[str]:
