@@ -125,6 +125,7 @@ class Compiled:
             largest = max(np.abs(np.asarray(k)).max(initial=0.0) for k in (found.nngp, found.ntk))
             return found if float(found.error) <= SINGLE * largest else block(p, q, "float64")
 
+        read(dtype)  # before there are threads
         return single if dtype == "float32" else partial(block, dtype="float64")
 
     def _size(self, numbers: int, positions: int, *points: int) -> int:
@@ -232,7 +233,6 @@ def _pair(
 
     def run(how: Strategy) -> Run:
         numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
-        return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), taken, jnp.where(same, 1.0, numbers.rcond))
+        return Run(values(found, numbers, (count(left), count(right)), parts=parts), methods_of(numbers), taken, jnp.where(same, 1.0, numbers.rcond))
 
-    whole = kernels_of(*measured(run, strategy))
-    return whole if parts else replace(whole, by_parameter={})
+    return kernels_of(*measured(run, strategy))

@@ -167,12 +167,14 @@ def unvalued(found: Symbolic, *, same: bool | None = None, plan: Mapping[Node, O
     return Numbers(found.master.e, lambda key: jnp.zeros((1, 1)), Strategy(), same, plan=plan)
 
 
-def values(found: Symbolic, numbers: Numbers, pairs: tuple[int, int]) -> Values:
-    """NNGP, NTK, and what every tensor contributes to it, (N1, N2, *output positions, *output positions)."""
+def values(found: Symbolic, numbers: Numbers, pairs: tuple[int, int], *, parts: bool = True) -> Values:
+    """NNGP, NTK, and what every tensor contributes to it, if asked, (N1, N2, *output positions, *output positions)."""
     shape = (*pairs, *(found.master.program.size[a.rstrip("'")] for a in found.order))
     nngp = jnp.broadcast_to(numbers.value(found.nngp, found.order), shape)
-    parts = {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
-    return nngp, sum(parts.values(), jnp.zeros_like(nngp)), parts
+    if not parts and not found.order:
+        return nngp, jnp.broadcast_to(numbers.sum([*found.contributions.values()]), shape), {}
+    by_parameter = {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
+    return nngp, sum(by_parameter.values(), jnp.zeros_like(nngp)), by_parameter if parts else {}
 
 
 def kernels_of(value: Values, error: Values, method: str) -> Kernels:

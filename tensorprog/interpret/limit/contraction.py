@@ -18,6 +18,7 @@ from jax import Array, lax
 from tensorprog.interpret.limit.scalar import Index
 
 LEADING = ("#1", "#2")
+Operand = tuple[Array, tuple[Index, ...]]  # (N1 or 1, N2 or 1, *positions), and the names of its positions
 
 
 class Named(NamedTuple):
@@ -47,20 +48,36 @@ class Step(NamedTuple):
     work: int
 
 
-def contract(operands: list[tuple[Array, tuple[Index, ...]]], out: tuple[Index, ...], *, turn: bool = False) -> Array:
-    """Sum, over all names not in `out`, of the product; arrays and result are (N1 or 1, N2 or 1, *positions), worked on as `turned` if asked."""
+def contract(operands: list[Operand], out: tuple[Index, ...], factor: float = 1.0, *, turn: bool = False) -> Array:
+    """A factor times the sum, over all names not in `out`, of the product; (N1 or 1, N2 or 1, *positions), worked on as `turned` if asked."""
     half = len(out) // 2 if turn else 0
     if all(i in out for _, names in operands for i in names):
-        return unturned(product(turned(place(a, names, out), half) for a, names in operands), half)
-    parts = [_named(a, names, len(names) // 2 if turn else 0) for a, names in operands]
+        return unturned(scaled(factor, product(turned(place(a, names, out), half) for a, names in operands)), half)
     keep = {*out, *LEADING}
-    for step in path([p.sizes() for p in parts], keep):
-        others = [p for k, p in enumerate(parts) if k not in (step.i, step.j)]
-        parts = [*others, _pair(parts[step.i], parts[step.j], keep | {n for p in others for n in p.names}, turn=turn)]
-    total = _summed(parts[0], keep)
+    total = _summed(opened(operands, keep, turn=turn), keep)
     sizes = total.sizes()
-    moved = total.to([n for n in (*LEADING, *out) if n in sizes])
+    moved = Named(scaled(factor, total.array), total.names).to([n for n in (*LEADING, *out) if n in sizes])
     return moved.reshape([sizes.get(n, 1) for n in (*LEADING, *out)])
+
+
+def opened(operands: list[Operand], keep: set[Index], *, turn: bool) -> Named:
+    """The product of operands, summed over what is not in `keep`; but a last sum of entries is left to be taken."""
+    parts = [_named(a, names, len(names) // 2 if turn else 0) for a, names in operands]
+    for step in path([p.sizes() for p in parts], keep):
+        x, y = parts[step.i], parts[step.j]
+        parts = [p for k, p in enumerate(parts) if k not in (step.i, step.j)]
+        found = _pair(x, y, keep.union(*(p.names for p in parts)), turn=turn)
+        parts.append(_summed(found, keep.union(*(p.names for p in parts))) if parts else found)
+    return parts[0]
+
+
+def summed_together(products: Iterable[Named]) -> list[Array]:
+    """The sums over positions of products, (N1, N2) or with 1 for either; those of one shape are added first."""
+    alike: dict[Hashable, list[Named]] = {}
+    for p in products:
+        alike.setdefault((p.array.shape, *(p.names.index(n) if n in p.names else -1 for n in LEADING)), []).append(p)
+    sums = (_summed(Named(total(p.array for p in same), same[0].names), {*LEADING}) for same in alike.values())
+    return [p.among(LEADING) for p in sums]
 
 
 def turned(a: Array, half: int) -> Array:
@@ -142,14 +159,17 @@ def _summed(p: Named, needed: set[Index]) -> Named:
 
 
 def _pair(x: Named, y: Named, needed: set[Index], *, turn: bool) -> Named:
-    """The product of two operands, summed over the names that nothing else needs; as `turned`, the larger one is read as it lies."""
+    """The product of two operands, summed over names that nothing else needs, unless it is made entry by entry.
+
+    As `turned`, the larger one is read as it lies.
+    """
     x, y = _summed(x, needed | set(y.names)), _summed(y, needed | set(x.names))
     if turn:
         small, large = sorted((x, y), key=lambda p: (len(p.names), LEADING[0] in p.names))
         inner = {n for n in small.names if n in large.names and n not in needed}
         last = {*large.names[-1:]} <= inner
         if not inner or set(large.names) <= set(small.names) or (last and set(small.names) <= set(large.names)):
-            return _by_entries(large, small, needed)
+            return _by_entries(large, small)
         x, y = (large, small) if last else (small, large)
     shared = [n for n in x.names if n in y.names]
     inner = [n for n in shared if n not in needed]
@@ -165,6 +185,6 @@ def _pair(x: Named, y: Named, needed: set[Index], *, turn: bool) -> Named:
     return Named(found.reshape([sizes[n] for n in names]), names)
 
 
-def _by_entries(x: Named, y: Named, needed: set[Index]) -> Named:
+def _by_entries(x: Named, y: Named) -> Named:
     order = (*x.names, *(n for n in y.names if n not in x.names))
-    return _summed(Named(x.among(order) * y.among(order), order), needed)
+    return Named(x.among(order) * y.among(order), order)

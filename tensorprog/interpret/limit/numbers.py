@@ -17,7 +17,19 @@ from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
 from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.limit.contraction import contract, product, scaled, total, turned, unturned
+from tensorprog.interpret.limit.contraction import (
+    LEADING,
+    Named,
+    Operand,
+    contract,
+    opened,
+    product,
+    scaled,
+    summed_together,
+    total,
+    turned,
+    unturned,
+)
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.gather import Reading, gathered
 from tensorprog.interpret.limit.mixture import integrate, quadratics
@@ -127,7 +139,7 @@ class Numbers:
             case Hot(index):
                 return (jnp.array(index)[:, None] == jnp.arange(node.sizes[1])[None]).astype(float)[None, None]
             case Product(coef, parts):
-                return unturned(scaled(coef, turned(self._product(parts, ranks), half)), half)
+                return self._product(coef, parts, ranks)
             case Total(terms):
                 return unturned(total(scaled(c, turned(self.read(s, ranks), half)) for c, s in terms), half)
             case Function(fn, parts):
@@ -180,41 +192,67 @@ class Numbers:
         diagonal, names = pattern(s)
         return self._diagonals[diagonal], list(names)
 
-    def _product(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
+    def _product(self, coef: float, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         if any(has_delta(p.node) for p in parts):
-            return self._guarded(parts, out)
-        if not any(isinstance(p.node.op, Hot) for p in parts):
-            return self._contracted(parts, out)
-        named = [(self.read(p, tuple(dict.fromkeys(p.idx))), tuple(dict.fromkeys(p.idx))) for p in parts if not isinstance(p.node.op, Hot)]
+            return scaled(coef, self._guarded(parts, out))
+        number, named = self._operands(parts, out)
+        return contract(named, out, coef * number, turn=not self._e.s.gathers)
+
+    def sum(self, scalars: Sequence[S]) -> Array:
+        """The sum of scalars without positions, (N1, N2): what they sum over positions is added up, and then summed once."""
+        whole, products = list[Array](), list[Named]()
+        todo: list[tuple[Array | float, S]] = [(1.0, s) for s in scalars]
+        while todo:
+            c, s = todo.pop()
+            match self._plan.get(s.node, s.node.op):
+                case Total(terms):
+                    todo += [(c * d, t) for d, t in terms]
+                case Product(coef, (number, S(inner, ()) as other)) | Product(coef, (S(inner, ()) as other, number)) if (
+                    isinstance(number.node.op, Leaf) and not number.node.sizes and isinstance(inner.op, Product | Total)
+                ):
+                    todo.append((c * coef * self.value(number, ()).reshape(()), other))
+                case Product(coef, parts) if len(parts) > 1 and not any(has_delta(p.node) for p in parts):
+                    for p in parts:
+                        self._need(p)
+                    number, named = self._operands(parts, ())
+                    found = opened(named, {*LEADING}, turn=not self._e.s.gathers)
+                    products.append(Named(c * coef * number * found.array, found.names))
+                case _:
+                    whole.append(c * self.value(s, ()))
+        return total([*whole, *summed_together(products)])
+
+    def _operands(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> tuple[float, list[Operand]]:
+        """A product as a number and arrays with names for their positions; what reads a fixed position is gathered.
+
+        Where no other positions are read, a table with one number everywhere is that number, if others have its positions.
+        """
+        hots = [p for p in parts if isinstance(p.node.op, Hot)]
+        tables = {p: number for p in parts if (number := _everywhere(p.node)) is not None} if not hots else {}
+        named = [self._operand(p) for p in parts if p not in tables and p not in hots]
+        number, sizes = 1.0, {i: n for a, names in named for i, n in zip(names, a.shape[2:], strict=True) if n > 1}
+        for p in (p for p in parts if p in tables):
+            if named and all(sizes.get(i) == n for i, n in zip(p.idx, p.node.sizes, strict=True)):
+                number *= tables[p]
+            else:
+                named.append(self._operand(p))
         reads: list[list[Reading]] = [[] for _ in named]
-        for hot in parts:
-            if not isinstance(hot.node.op, Hot):
-                continue
+        for hot in hots:
+            assert isinstance(hot.node.op, Hot)
             into, source = hot.idx
             readers = [k for k, (_, names) in enumerate(named) if source in names]
             if into == source or source in out or any(into in names for _, names in named) or not readers:
-                named.append((self.read(hot, tuple(dict.fromkeys(hot.idx))), tuple(dict.fromkeys(hot.idx))))
+                named.append(self._operand(hot))
                 reads.append([])
                 continue
             for k in readers:
                 a, names = named[k]
                 reads[k].append(Reading(2 + names.index(source), hot.node.op.index))
                 named[k] = a, tuple(into if i == source else i for i in names)
-        named = [(gathered(a, r), names) for (a, names), r in zip(named, reads, strict=True)]
-        return contract(named, out, turn=not self._e.s.gathers)
+        return number, [(gathered(a, r), names) for (a, names), r in zip(named, reads, strict=True)]
 
-    def _contracted(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
-        """A product that reads no other positions; a table with one number everywhere is that number, where others have its positions."""
-        tables = {p: number for p in parts if (number := _everywhere(p.node)) is not None}
-        named = [(self.read(p, (*dict.fromkeys(p.idx),)), (*dict.fromkeys(p.idx),)) for p in parts if p not in tables]
-        sizes = {i: n for a, names in named for i, n in zip(names, a.shape[2:], strict=True) if n > 1}
-        number = 1.0
-        for p in parts:
-            if p in tables and named and all(sizes.get(i) == n for i, n in zip(p.idx, p.node.sizes, strict=True)):
-                number *= tables[p]
-            elif p in tables:
-                named.append((self.read(p, (*dict.fromkeys(p.idx),)), (*dict.fromkeys(p.idx),)))
-        return scaled(number, contract(named, out))
+    def _operand(self, p: S) -> Operand:
+        names = tuple(dict.fromkeys(p.idx))
+        return self.read(p, names), names
 
     def _guarded(self, parts: tuple[S, ...], out: tuple[Index, ...]) -> Array:
         """A product with the expectation of a delta: infinite where its form has no variance, and 0 there where another factor is 0."""
