@@ -171,7 +171,7 @@ def values(found: Symbolic, numbers: Numbers, pairs: tuple[int, int], *, parts: 
     """NNGP, NTK, and what every tensor contributes to it, if asked, (N1, N2, *output positions, *output positions)."""
     shape = (*pairs, *(found.master.program.size[a.rstrip("'")] for a in found.order))
     nngp = jnp.broadcast_to(numbers.value(found.nngp, found.order), shape)
-    if not parts and not found.order:
+    if found.contributions and not parts and not found.order:
         return nngp, jnp.broadcast_to(numbers.sum([*found.contributions.values()]), shape), {}
     by_parameter = {name: jnp.broadcast_to(numbers.value(c, found.order), shape) for name, c in found.contributions.items()}
     return nngp, sum(by_parameter.values(), jnp.zeros_like(nngp)), by_parameter if parts else {}
