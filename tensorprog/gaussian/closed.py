@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import combinations
 
 import jax.numpy as jnp
@@ -32,15 +33,13 @@ def closed_form(terms: Terms, u: Law) -> Array | None:
 
 def rcond(terms: Terms, u: Law) -> Array | float:
     """`Estimate.rcond` of a closed form, the smallest of its products: that of steps, and 1 / (1 + r^2 Var u) of what varies on a scale 1 / r."""
-    found: Array | float = 1.0
+    found: list[Array] = []
     for factors in ([f for f in product if isinstance(f, Factor)] for c, product in terms if c):
-        for f in factors:
-            if kind(f) not in ("ramp", "delta"):
-                found = jnp.minimum(found, 1 / (1 + f.scale**2 * jnp.asarray(u.cov(f.coord, f.coord))))
+        found += [1 / (1 + f.scale**2 * jnp.asarray(u.cov(f.coord, f.coord))) for f in factors if kind(f) not in ("ramp", "delta")]
         for f, g in combinations([f for f in factors if kind(f) == "ramp" and degree(f) == 0], 2):
             i, j = f.coord, g.coord
-            found = jnp.minimum(found, ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
-    return lax.stop_gradient(found)
+            found.append(ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
+    return lax.stop_gradient(reduce(jnp.minimum, found)) if found else 1.0
 
 
 def has_closed_form(product: Product, u: Law) -> bool:

@@ -75,13 +75,13 @@ def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
 
 @jax.jit
 def rcond(a: Scalars, b: Scalars, c: Scalars) -> Array:
-    """By how much E r_0(u) r_0(v) = (pi - theta) / 2 pi divides the rounding of a correlation: pi sin theta, here bounded from theta, or 1.
+    """By how much E r_0(u) r_0(v) = (pi - theta) / 2 pi divides the rounding of a correlation: pi sin theta, here bounded from theta.
 
     Where `correlation` finds the inputs to be equal or opposite, they are taken to be so in float64; float32 cannot tell.
     """
     value = pair(0, 0, a, b, c)
     apart = 4 * pi * jnp.minimum(value, 0.5 - value)  # 2 min(theta, pi - theta), at most pi sin(theta)
-    return jnp.where(apart > 0, jnp.minimum(apart, 1.0), 1.0 if value.dtype == jnp.float64 else jnp.finfo(value.dtype).eps)
+    return jnp.where(apart > 0, apart, 1.0) if value.dtype == jnp.float64 else jnp.maximum(apart, jnp.finfo(value.dtype).eps)
 
 
 @jax.jit

@@ -6,6 +6,7 @@ import pytest
 
 from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian import Estimate, Factor, Power, Strategy, expect
+from tensorprog.gaussian.law import angle
 from tensorprog.language.nonlin import fn
 from tests.gaussian.reference import FUNCTIONS, QUADRATURE, covariance, expectation_2d, gram, jitted, pair
 
@@ -179,3 +180,26 @@ def test_arrays_broadcast() -> None:
         assert many.value.shape == (3, 4)
         one = jitted([Factor(f, 0), Factor(f, 1)], gram(a[1, 0], b[0, 2], c[1, 2]))
         np.testing.assert_allclose(many.value[1, 2], one.value, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_angles_near_equal_and_opposite_inputs(dtype: type) -> None:
+    """To a few units of rounding of the angle itself, also where it is small; the polynomial of the arctangent is cut below that."""
+    theta = np.concatenate([np.linspace(1e-3, np.pi, 5001), np.logspace(-12, -3, 100)])
+    s, rho = np.sin(theta).astype(dtype), np.cos(theta).astype(dtype)
+    found = np.asarray(angle(jnp.asarray(s), jnp.asarray(rho)))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, np.arctan2(s.astype(float), rho.astype(float)), rtol=6 * np.finfo(dtype).eps)
+
+
+def test_rounding_of_covariances_is_divided_by_rcond() -> None:
+    """Steps at an angle theta: the value moves by eps / (2 pi sin theta), half of what rcond says of a value of at most 1/2."""
+    step = fn("step")
+    for theta in (1e-5, 1e-3, 0.1, 1.5, 3.0, np.pi - 1e-3):
+        eps = 1e-3 * min(theta, np.pi - theta) ** 2
+        at, off = (expect([Factor(step, 0), Factor(step, 1)], CENTRED, pair(1.0, 1.0, np.cos(theta) + d)) for d in (0.0, eps))
+        assert abs(off.value - at.value) <= 0.5 * eps / at.rcond
+        assert at.rcond <= np.pi * np.sin(theta) <= 2 * at.rcond
+    assert expect([Factor(step, 0), Factor(step, 1)], CENTRED, pair(1.0, 1.0, 1.0)).rcond == 1.0  # equal inputs are taken to be so
+    assert expect([Factor(fn("relu"), 0), Factor(fn("relu"), 1)], CENTRED, pair(1.0, 1.0, 1.0 - 1e-10)).rcond == 1.0
+    assert expect([Factor(fn("erf"), 0), Factor(fn("erf"), 1)], CENTRED, pair(9.0, 4.0, 1.0)).rcond == pytest.approx(1 / 10)

@@ -1,16 +1,20 @@
 """Kernels of pairs from what is found once a point: the numbers of the rules for a whole tile, with less to compute."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tensorprog as tp
 from architectures import ZOO
-from tensorprog.interpret.limit.contraction import path
+from tensorprog.interpret.limit.contraction import contract, path
 from tensorprog.interpret.limit.plan import below
 from tensorprog.interpret.limit.scalar import Index
 from tensorprog.kernels.exact import Compiled, compiled, same_points
 from tensorprog.kernels.symbolic import unvalued
+from tensorprog.kernels.tile import tile
 
 
 @tp.network(x="token")
@@ -92,3 +96,70 @@ def test_contractions_take_the_cheap_pairs_first() -> None:
     parts: list[dict[Index, int]] = [{"#1": 8, "#2": 8, "i": 16, "j": 16}, {"#1": 8, "i": 16}, {"#2": 8, "j": 16}, {}]
     steps = list(path(parts, {"#1", "#2"}))
     assert sum(step.work for step in steps) == 8 * 16 + 8 * 8 * 16 * 16 + 8 * 8 * 16
+
+
+NAMES = ("i", "j", "k", "l")
+SIZES = {"#1": 2, "#2": 3, "i": 2, "j": 3, "k": 4, "l": 2}
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.permutations(NAMES), st.integers(0, 3)), min_size=1, max_size=4),
+    st.sets(st.sampled_from(NAMES)),
+    st.booleans(),
+)
+def test_contractions_are_einsum(drawn: list[tuple[bool, bool, list[str], int]], kept: set[str], turn: bool) -> None:
+    """In any order of the names, with or without either point, worked on as they are or turned."""
+    draw = np.random.default_rng(0)
+    operands, subscripts = [], []
+    for first, second, order, rank in drawn:
+        names = tuple(order[:rank])
+        leading = [n for n, present in zip(("#1", "#2"), (first, second), strict=True) if present]
+        array = draw.standard_normal([SIZES[n] for n in (*leading, *names)])
+        shape = [SIZES["#1"] if first else 1, SIZES["#2"] if second else 1, *(SIZES[n] for n in names)]
+        operands.append((jnp.asarray(array.reshape(shape)), names))
+        subscripts += [array, [(*SIZES,).index(n) for n in (*leading, *names)]]
+    present = {n for names in ([*SIZES][k] for part in subscripts[1::2] for k in part) for n in [names]}
+    out = tuple(sorted(kept))
+    wanted = np.einsum(*subscripts, [(*SIZES,).index(n) for n in ("#1", "#2", *out) if n in present])
+    found = contract(operands, out, 2.0, turn=turn)
+    np.testing.assert_allclose(found, 2 * wanted.reshape([SIZES[n] if n in present else 1 for n in ("#1", "#2", *out)]), rtol=1e-12, atol=1e-12)
+
+
+def test_contributions_that_nobody_asks_for_are_in_the_sum(case: tuple[Compiled, np.ndarray, np.ndarray]) -> None:
+    rules, a, b = case
+    whole = rules(a, b)
+    found = compiled(rules.network, block=2, parts=False)(a, b)
+    assert not found.by_parameter
+    np.testing.assert_allclose(found.ntk, whole.ntk, rtol=1e-13)
+
+
+def test_single_precision(case: tuple[Compiled, np.ndarray, np.ndarray]) -> None:
+    """Rounding as float32 has it, as the error says; equal points are found in float64."""
+    rules, a, _ = case
+    found, exact = tile(rules.network, dtype="float32").measured(a), rules(a)
+    for k, wanted in ((found.kernels["nngp"], exact.nngp), (found.kernels["ntk"], exact.ntk)):
+        assert k.dtype == np.float32
+        assert np.abs(k - wanted).max() <= found.error <= 3e-5 * np.abs(wanted).max()
+
+
+def test_what_single_precision_cannot_tell_is_found_in_float64() -> None:
+    """Points that differ by less than the angles of float32 resolve: errors stay those of rounding the result."""
+    network, shape = NETWORKS["convolution"]
+    x = np.random.default_rng(2).normal(size=(4, *shape))
+    x[3] = x[2] + 1e-6 * np.random.default_rng(3).normal(size=shape)
+    found, exact = tile(network, dtype="float32").measured(x), compiled(network)(x)
+    assert np.abs(found.kernels["ntk"] - exact.ntk).max() <= 1e-7 * np.abs(exact.ntk).max()
+
+
+def test_errors_hold_near_equal_points() -> None:
+    """A relu network does not see the scale of a point: what rescaling changes is rounding, which an angle of 1e-3 multiplies by a thousand."""
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((4, 6))
+    x[1] = x[0] + 1e-3 * draw.standard_normal(6)
+    rules = compiled(ZOO["mlp"](depth=10))
+    k = rules(x)
+    for _ in range(4):
+        scale = np.exp(draw.uniform(-1, 1, (4, 1)))
+        moved = np.abs(np.asarray(rules(scale * x).ntk) / (scale * scale.T) - k.ntk).max()
+        assert 1e-13 < moved < k.error < 1e-9
