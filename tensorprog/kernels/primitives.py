@@ -55,6 +55,36 @@ def _iota(p: Mapping[str, Any]) -> np.ndarray:
     return np.broadcast_to(np.arange(p["shape"][p["dimension"]], dtype=p["dtype"]).reshape(along), p["shape"])
 
 
+def _pad(p: Mapping[str, Any], x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Without gaps between entries; a negative width cuts."""
+    widths = p["padding_config"]
+    out = np.full([n + low + high for n, (low, high, _) in zip(x.shape, widths, strict=True)], value)
+    inside = tuple(slice(max(low, 0), low + n + min(high, 0)) for n, (low, high, _) in zip(x.shape, widths, strict=True))
+    out[inside] = x[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high, _) in zip(x.shape, widths, strict=True))]
+    return out
+
+
+def pads(p: Mapping[str, Any]) -> bool:
+    return not any(between for *_, between in p["padding_config"])
+
+
+def _take(p: Mapping[str, Any], x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Entries at points of some dimensions, each with all of the others."""
+    how = p["dimension_numbers"]
+    first = np.moveaxis(x, how.start_index_map, range(len(how.start_index_map)))
+    taken = first[tuple(np.moveaxis(indices, -1, 0))]
+    batch = indices.ndim - 1
+    return np.moveaxis(taken, range(batch, taken.ndim), how.offset_dims)
+
+
+def takes(p: Mapping[str, Any], x: np.ndarray, indices: np.ndarray) -> bool:
+    how, sizes = p["dimension_numbers"], np.array(x.shape)
+    read = [*how.start_index_map]
+    plain = how.collapsed_slice_dims == tuple(sorted(read)) and not how.operand_batching_dims
+    whole = all(n == (1 if d in read else x.shape[d]) for d, n in enumerate(p["slice_sizes"]))
+    return plain and whole and bool(((indices >= 0) & (indices < sizes[read])).all())
+
+
 ELEMENTWISE: Mapping[str, Body] = MappingProxyType({
     "neg": np.negative, "sign": np.sign, "abs": np.abs, "floor": np.floor, "ceil": np.ceil, "is_finite": np.isfinite, "not": np.logical_not,
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
@@ -79,6 +109,8 @@ STRUCTURAL: Mapping[str, Body] = MappingProxyType({
     "stack": lambda p, *xs: np.stack(xs, p["axis"]),
     "slice": _slice,
     "dynamic_slice": lambda p, x, *at: x[tuple(slice(i, i + n) for i, n in zip(at, p["slice_sizes"], strict=True))],
+    "pad": _pad,
+    "gather": _take,
     "iota": _iota,
     "dot_general": _dot,
     "reduce_sum": lambda p, x: x.sum(p["axes"], dtype=x.dtype),

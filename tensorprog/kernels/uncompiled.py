@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.interpreters import partial_eval
 
 from tensorprog.kernels.precision import traced
-from tensorprog.kernels.primitives import ELEMENTWISE, STRUCTURAL, Body
+from tensorprog.kernels.primitives import ELEMENTWISE, STRUCTURAL, Body, pads, takes
 
 Values = list[np.ndarray]
 
@@ -179,6 +179,10 @@ def _body(eqn: JaxprEqn) -> Callable[..., Values]:
             return partial(_while, p, _closed(p["cond_jaxpr"]), _closed(p["body_jaxpr"]))
         case "split":
             return lambda x: np.split(x, np.cumsum(p["sizes"])[:-1], p["axis"])
+        case "pad" if not pads(p):
+            return partial(_by_jax, eqn)
+        case "gather":
+            return lambda x, indices: _single(partial(STRUCTURAL[name], p), x, indices) if takes(p, x, indices) else _by_jax(eqn, x, indices)
         case _ if name in ELEMENTWISE:
             return partial(_single, ELEMENTWISE[name])
         case _ if name in STRUCTURAL:

@@ -24,6 +24,12 @@ def structural(x: Array) -> Array:
     return jnp.einsum("ij,bik->bkj", y, jnp.stack([x, 2 * x])[:, jnp.array([0, 2, 1, 0])]) + y.sum(0).max()
 
 
+def moved(x: Array) -> tuple[Array, ...]:
+    wide = lax.pad(x, 0.5, ((1, -1, 0), (-1, 2, 0)))
+    cube = x[:3, :3, None] * x[:3, None, :3]
+    return wide, lax.pad(x, 0.5, ((0, 0, 1), (0, 0, 0))), jnp.diagonal(cube, axis1=0, axis2=2), x[jnp.array([2, 0]), :2], x[jnp.array([1, 5])]
+
+
 def loops(x: Array) -> tuple[Array, Array]:
     total, steps = lax.scan(jax.checkpoint(lambda s, a: (s * 0.5 + a, s)), jnp.zeros(4), x, reverse=True)
     grown = lax.while_loop(lambda s: (s < 3).any(), lambda s: s + total, total)
@@ -34,7 +40,7 @@ def custom(x: Array) -> Array:
     return jax.vmap(jax.nn.relu)(x - 0.5) + jax.nn.logsumexp(x, axis=1)[:, None] + jnp.sort(x, 0)
 
 
-@pytest.mark.parametrize("f", [elementwise, structural, loops, custom])
+@pytest.mark.parametrize("f", [elementwise, structural, moved, loops, custom])
 def test_numbers_of_jax(f: Callable[[Array], object]) -> None:
     with jax.enable_x64(True):
         found, wanted = uncompiled(f, jax.ShapeDtypeStruct(X.shape, X.dtype))(X), jax.jit(f)(X)
