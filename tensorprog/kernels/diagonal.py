@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,12 @@ from tensorprog.interpret.limit.data import Arrays, leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, itself
-from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.precision import traced
+from tensorprog.kernels.result import Kernels, is_exact
 from tensorprog.kernels.runnable import Runnable, runnable
-from tensorprog.kernels.symbolic import Symbolic, kernels_of, values
+from tensorprog.kernels.symbolic import Symbolic, kernels_of, values, widest
 
-HELD = 1 << 22  # numbers in one intermediate array
+HELD, ONCE = 1 << 22, 1 << 18  # numbers in one intermediate array, and in one that NumPy is fast enough for
 Given = Mapping[str, Array | float]
 
 
@@ -35,18 +36,24 @@ class Alone(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagonal:
-    """(points, values of variances and open scalars) -> `Alone`; differentiable."""
+    """(points, values of variances and open scalars) -> `Alone`; differentiable.
+
+    Attributes:
+        most, few: points of a block at most, and of one that is computed once without being compiled.
+    """
 
     block: Runnable[Alone]
     most: int
+    few: int
 
     def __call__(self, points: Arrays, given: Given | None = None) -> Alone:
         """By blocks of a power of two, so that few sizes are compiled."""
-        n, size = len(next(iter(points.values()))), self.size(points)
-        parts = [self.block(_filled(points, at, size), given or {}) for at in range(0, max(n, 1), size)]
+        n, size, np_ = len(next(iter(points.values()))), self.size(points), jnp if traced((points, given)) else np
+        block = self.block.once if size <= self.few and is_exact(self.outline(points, given or {}).kernels) else self.block
+        parts = [block(_filled(points, at, size, np_), given or {}) for at in range(0, max(n, 1), size)]
         if n == size:
             return parts[0]
-        return jax.tree.map(lambda *a: jnp.concatenate(a)[:n] if a[0].ndim else jnp.stack(a).max(), *parts)
+        return jax.tree.map(lambda *a: np_.concatenate(a)[:n] if a[0].ndim else np_.stack(a).max(), *parts)
 
     def outline(self, points: Arrays, given: Given) -> Alone:
         """The shapes and the method of a block, which is traced for it and not computed."""
@@ -61,7 +68,7 @@ def diagonal(found: Symbolic, shared: Shared, strategy: Strategy, *, parts: bool
     """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it, `by_parameter` empty without `parts`."""
     program = found.master.program
     positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return Diagonal(runnable(found, partial(_block, found, shared, strategy, parts), quick=True), max(1, HELD // positions**2))
+    return Diagonal(runnable(found, partial(_block, found, shared, strategy, parts), quick=True), max(1, HELD // positions**2), ONCE // widest(found))
 
 
 def _block(found: Symbolic, shared: Shared, strategy: Strategy, parts: bool, points: Arrays, given: Given) -> Alone:
@@ -77,7 +84,7 @@ def _block(found: Symbolic, shared: Shared, strategy: Strategy, parts: bool, poi
     return Alone(whole if parts else replace(whole, by_parameter={}), own)
 
 
-def _filled(points: Arrays, at: int, size: int) -> Mapping[str, Array | np.ndarray]:
+def _filled(points: Arrays, at: int, size: int, np_: Any) -> Mapping[str, Array | np.ndarray]:
     """`size` points from `at` on, the last one repeated; zeros where there is none."""
 
     def filled(a: Array | np.ndarray) -> Array | np.ndarray:
@@ -85,6 +92,6 @@ def _filled(points: Arrays, at: int, size: int) -> Mapping[str, Array | np.ndarr
         if len(part) == size:
             return part
         short = [(0, size - len(part))] + [(0, 0)] * (a.ndim - 1)
-        return jnp.pad(part, short, mode="edge" if len(part) else "constant")
+        return np_.pad(part, short, mode="edge" if len(part) else "constant")
 
     return {name: filled(a) for name, a in points.items()}

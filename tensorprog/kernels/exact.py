@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial, reduce
-from math import isqrt, prod
+from math import isqrt
 from operator import and_
 from typing import Any
 
@@ -20,15 +21,14 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.numbers import Numbers
-from tensorprog.interpret.limit.scalar import Hot
-from tensorprog.interpret.limit.theorem import EXACT, Run, measured, methods_of
+from tensorprog.interpret.limit.theorem import Run, measured, methods_of
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
-from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
+from tensorprog.kernels.diagonal import ONCE, Diagonal, Given, diagonal
 from tensorprog.kernels.precision import Precision, double, traced
-from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
+from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
-from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, nodes, symbolic, values
+from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, symbolic, values, widest
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
@@ -40,6 +40,9 @@ CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, an
 @dataclass(frozen=True)
 class Compiled:
     """The kernels of one network as a function of data: read and compiled once, called many times; pure, so that it can be differentiated and mapped.
+
+    What is small and asked for once is computed by NumPy, which takes less time than to compile it; asked for again, it is compiled. The two agree
+    to rounding, within the stated error.
 
     `__call__(x1, x2=None)` returns `Kernels`; see `kernels`.
     """
@@ -95,7 +98,9 @@ class Compiled:
             return None
         precision: Precision = dtype if self.pair.jitted else "float64"
         numbers = {name: np.asarray(v, precision) for name, v in given.items()}
-        size = self._size(CACHED, self.once.positions, count(left), count(right or left))
+        n, m = count(left), count(right or left)
+        size = self._size(CACHED, self.once.positions, n, m)
+        few = max(n, m) <= size and 0 < n * m * self.once.positions <= ONCE
         (x, own), (y, other) = (parted((points, alone.own), count(points), size, precision) for points in (left, right or left))
         same = jax.ShapeDtypeStruct((count(x, 1), count(y, 1)), bool)
         with jax.enable_x64(precision == "float64"):
@@ -103,12 +108,14 @@ class Compiled:
             like = self.pair.outline(*arguments)
             if not is_exact(like):
                 return None
-            with self.pair.ahead(*arguments), jax.enable_x64(True):
+            with nullcontext() if few and not self.pair.met(*arguments) else self.pair.ahead(*arguments), jax.enable_x64(True):
                 rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
-        return assembled(self._blocks(rows, columns or rows, given, precision), rows, columns, like, np.dtype(dtype), parts=self.parts)
+        return assembled(self._blocks(rows, columns or rows, given, precision, few=few), rows, columns, like, np.dtype(dtype), parts=self.parts)
 
-    def _blocks(self, left: Side, right: Side, given: Given, dtype: Precision) -> Block:
+    def _blocks(self, left: Side, right: Side, given: Given, dtype: Precision, *, few: bool) -> Block:
         """The kernels of blocks of points that differ: in float64, or in float32 where rounding allows it."""
+
+        pair = self.pair.once if few else self.pair
 
         @cache
         def read(dtype: Precision) -> tuple[Any, ...]:
@@ -118,7 +125,7 @@ class Compiled:
         def block(p: int, q: int, dtype: Precision) -> Kernels:
             with jax.enable_x64(dtype == "float64"):  # a setting of each thread
                 *sides, numbers = read(dtype)
-                return self.pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
+                return pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
 
         def single(p: int, q: int) -> Kernels:
             found = block(p, q, "float32")
@@ -134,11 +141,7 @@ class Compiled:
 
     @cached_property
     def _positions(self) -> int:
-        return max(prod(node.sizes) for node in nodes(self.symbolic) if not isinstance(node.op, Hot))
-
-
-def is_exact(k: Kernels) -> bool:
-    return {*k.method.split(" and ")} <= EXACT
+        return widest(self.symbolic)
 
 
 def compiled(

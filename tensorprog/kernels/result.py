@@ -12,6 +12,7 @@ from jax.tree_util import register_dataclass
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
+from tensorprog.interpret.limit.theorem import EXACT
 from tensorprog.kernels.precision import traced
 
 COARSE = 1e-2  # of the largest entry: an error beyond which numbers are refused
@@ -36,6 +37,11 @@ class Kernels:
     by_parameter: Mapping[str, Array]
     error: Array
     method: str
+
+
+def is_exact(k: Kernels) -> bool:
+    """Whether all expectations have closed forms."""
+    return {*k.method.split(" and ")} <= EXACT
 
 
 def refuse_infinite(k: Kernels) -> None:

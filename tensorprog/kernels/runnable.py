@@ -14,7 +14,7 @@ import numpy as np
 from tensorprog.kernels.compiling import known
 from tensorprog.kernels.precision import floats, traced
 from tensorprog.kernels.symbolic import Symbolic, nodes
-from tensorprog.kernels.uncompiled import traced_once
+from tensorprog.kernels.uncompiled import by_numpy, traced_once
 
 T = TypeVar("T")
 DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
@@ -35,6 +35,7 @@ class Runnable(Generic[T]):
         self._f, self.jitted, self._quick = f, not numpy, quick and not numpy
         self._outlines: dict[Hashable, T] = {}
         self._begun: set[Hashable] = set()
+        self._met: set[Hashable] = set()
 
     @cached_property
     def call(self) -> Callable[..., T]:
@@ -43,25 +44,38 @@ class Runnable(Generic[T]):
     def __call__(self, *args: Any) -> T:
         return self.inside(*args) if traced(args) else self.call(*args)
 
+    def once(self, *args: Any) -> T:
+        """By NumPy at the first call with arguments of this kind, which for small ones takes less time than to compile it; compiled from then on.
+
+        The two agree to rounding.
+        """
+        kind = _kind(args)
+        if kind in self._met or not self.jitted or traced(args):
+            return self(*args)
+        self._met.add(kind)
+        return by_numpy(self.inside, *args)  # which has been traced for the outline
+
+    def met(self, *args: Any) -> bool:
+        """Whether `once` was called with such arguments."""
+        return _kind(args) in self._met
+
     def outline(self, *args: Any) -> T:
         """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""
-        like = _like(args)
-        kind = _kind(like)
+        kind = _kind(args)
         if kind not in self._outlines:
-            self._outlines[kind] = jax.eval_shape(self.call, *like)
+            self._outlines[kind] = jax.eval_shape(self.inside, *_like(args))
         return self._outlines[kind]
 
     @contextmanager
     def ahead(self, *args: Any) -> Iterator[None]:
         """It is compiled for arguments of this kind, the first time, beside what is done meanwhile."""
-        like = _like(args)
-        kind = _kind(like)
+        kind = _kind(args)
         if kind in self._begun or not self.jitted:
             yield
             return
         self._begun.add(kind)
         with ThreadPoolExecutor(1) as beside:
-            done = beside.submit(self._compile, floats("float64") == np.float64, *like)
+            done = beside.submit(self._compile, floats("float64") == np.float64, *_like(args))
             yield
             done.result()
 
@@ -90,6 +104,7 @@ def _outlined(a: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=kind.weak_type)
 
 
-def _kind(like: tuple[Any, ...]) -> Hashable:
-    flat, tree = jax.tree.flatten(like)
-    return tree, tuple((a.shape, a.dtype, a.weak_type) for a in flat)
+def _kind(args: tuple[Any, ...]) -> Hashable:
+    """Equal for arguments that are traced alike."""
+    flat, tree = jax.tree.flatten(args)
+    return tree, tuple((a.shape, a.dtype, getattr(a, "weak_type", False)) if hasattr(a, "dtype") else type(a) for a in flat)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from types import MappingProxyType
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.plan import below
 from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Node, Op, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Hot, Node, Op, S, rename
 from tensorprog.interpret.limit.variable import Composite
 from tensorprog.kernels.result import Kernels
 from tensorprog.language.instr import Embedding, InitVector
@@ -155,6 +156,11 @@ def dimension(found: Symbolic) -> int:
 def nodes(found: Symbolic) -> list[Node]:
     """What the kernels are computed from, each once, after what it reads."""
     return below(unvalued(found), found.asked)
+
+
+def widest(found: Symbolic) -> int:
+    """The positions of the largest array."""
+    return max(prod(node.sizes) for node in nodes(found) if not isinstance(node.op, Hot))
 
 
 def expectations(found: Symbolic) -> int:

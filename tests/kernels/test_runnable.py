@@ -11,6 +11,7 @@ from jax import Array
 
 from architectures import ZOO
 from tensorprog.kernels import compiling
+from tensorprog.kernels.exact import compiled
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import symbolic
 
@@ -34,11 +35,12 @@ def compilations() -> Iterator[list[str]]:
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-def cubes(tree: dict[str, Array], scale: float) -> dict[str, Array]:
-    return {name: jnp.sin(scale * a) ** 3 for name, a in tree.items()}
-
-
 def made(*, quick: bool) -> Runnable[dict[str, Array]]:
+    """A function of its own, which nothing has compiled."""
+
+    def cubes(tree: dict[str, Array], scale: float) -> dict[str, Array]:
+        return {name: jnp.sin(scale * a) ** 3 for name, a in tree.items()}
+
     return runnable(symbolic(ZOO["mlp"](depth=1)), cubes, quick=quick)
 
 
@@ -79,3 +81,26 @@ def test_a_compiler_without_the_options_does_without(monkeypatch: pytest.MonkeyP
         assert compiling.known() is None
     finally:
         compiling.known.cache_clear()
+
+
+def test_the_first_call_compiles_nothing_and_the_second_does() -> None:
+    run = made(quick=False)
+    with jax.enable_x64(True):
+        with compilations() as names:
+            first = run.once({"x": X}, 2.0)
+        assert run.met({"x": X + 1}, 3.0)
+        assert not run.met({"x": X[:1]}, 2.0)
+        assert not names
+        with compilations() as names:
+            second = run.once({"x": X}, 2.0)
+    assert len([name for name in names if "cubes" in name]) == 1
+    np.testing.assert_allclose(first["x"], second["x"], rtol=1e-14)  # a few units of rounding
+
+
+def test_small_kernels_are_there_without_compilation_and_the_same_afterwards() -> None:
+    kernels, x = compiled(ZOO["cnn1d"](pixel=3, depth=1, sigma_b=0.3)), np.random.default_rng(0).normal(size=(4, 3, 2))
+    with compilations() as names:
+        first = kernels(x)
+    assert not [name for name in names if "_block" in name or "_pair" in name]
+    for _ in range(2):
+        np.testing.assert_allclose(kernels(x).ntk, first.ntk, rtol=1e-13)  # rounding in some ten operations
