@@ -136,7 +136,7 @@ def _tile(
 ) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
     left = _gradients(network, back, n, params, x1, scalars, copies)
-    right = None if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
+    right = left if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
     shape = (count(x1), count(x1 if x2 is None else x2), *(network.program.size[a] for a in network.output_axes * 2))
     sizes = (*shape[:2], copies, copies, *shape[2:]) if outputs == "full" else shape
     readouts = dict.fromkeys(r.vector for r in network.readouts)
@@ -148,7 +148,7 @@ def _tile(
         found: list[Array] = []
         for names, local in ((own, True), ([name for name in moving if name not in own], False)):
             if names:
-                one, other = _weighted(weights, left, names), None if right is None else _weighted(weights, right, names)
+                one, other = (_weighted(weights, g, names) for g in (left, right))
                 found.append(_over_outputs(one, other, copies, outputs == "full", local, shape))
         return sum(found[1:], found[0]) if found else jnp.zeros(sizes, jnp.result_type(*params.values()))
 
@@ -166,14 +166,14 @@ def _as_unit(network: Network, name: str) -> float:
     return variance(network, name) if network.trained(name).convention == "sigma" else 1.0
 
 
-def _over_outputs(left: Sequence[Gradient], right: Sequence[Gradient] | None, copies: int, full: bool, local: bool, shape: tuple[int, ...]) -> Array:
+def _over_outputs(left: Sequence[Gradient], right: Sequence[Gradient], copies: int, full: bool, local: bool, shape: tuple[int, ...]) -> Array:
     """The kernel between outputs c and d: all of them, or the mean over c = d."""
 
     def of(change: Callable[[Array], Array]) -> Array:
         def changed(side: Sequence[Gradient]) -> list[Gradient]:
             return [replace(g, l=change(g.l), r=change(g.r)) for g in side]
 
-        return inner_products(changed(left), None if right is None else changed(right))
+        return inner_products(changed(left), changed(right))
 
     def same(c: ArrayLike) -> Array:
         return of(lambda a: a[0] if a.shape[0] == 1 else a[c]).reshape(shape)

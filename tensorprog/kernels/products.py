@@ -7,7 +7,7 @@ narrow layers) the gradients themselves are formed, a slab of rows at a time, so
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 import jax
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax import Array
 
 BUDGET = 2**26  # numbers held at a time, in the vectors of a tile or in a slab of gradients: half a GiB in float64
-ROWS = 512  # a product of so many rows with themselves is made in two halves, which leaves out a quarter
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,16 @@ def concatenated(sides: list[Array]) -> Array:
     return jnp.concatenate([jnp.broadcast_to(a, (*batch, *a.shape[3:])) for a in sides], axis=3)
 
 
-def inner_products(left: Sequence[Gradient], right: Sequence[Gradient] | None = None) -> Array:
-    """The inner products (N1, N2, O, O) of gradients of one output, summed over tensors, of every tensor in the cheaper of the two orders.
-
-    Args:
-        left: one gradient a tensor.
-        right: the same tensors at other points; None: `left`, where one triangle is mirrored, so that the two agree to the last bit.
-    """
-    other = left if right is None else right
-    slabs, pairs = list[int](), dict[int, list[int]]()
-    for k, (a, b) in enumerate(zip(left, other, strict=True)):
-        near = _prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3])
-        (pairs.setdefault(a.l.shape[2], []) if near else slabs).append(k)
-    parts = [left[k].factor * _by_gradients(left[k].l, left[k].r, other[k].l, other[k].r) for k in slabs]
-    for group in pairs.values():
-        here = [left[k] for k in group]
-        parts.append(_of_itself(here) if right is None else _by_pairs(here, [right[k] for k in group]))
-    total = sum(parts[1:], parts[0])
-    return _mirrored(total) if right is None else total
+def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
+    """The inner products (N1, N2, O, O) of gradients of one output, summed over tensors, of every tensor in the cheaper of the two orders."""
+    pairs, parts = dict[int, list[tuple[Gradient, Gradient]]](), list[Array]()
+    for a, b in zip(left, right, strict=True):
+        if _prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3]):
+            pairs.setdefault(a.l.shape[2], []).append((a, b))
+        else:
+            parts.append(a.factor * _by_gradients(a.l, a.r, b.l, b.r))
+    parts += [_by_pairs([a for a, _ in group], [b for _, b in group]) for group in pairs.values()]
+    return sum(parts[1:], parts[0])
 
 
 def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
@@ -65,26 +56,6 @@ def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: i
 
 
 # By pairs of positions.
-
-
-def _of_itself(g: Sequence[Gradient]) -> Array:
-    """Points with themselves; of many, the second half with the first is left 0."""
-    points = g[0].l.shape[0]
-    if max(prod(a.l.shape[:3]) for a in g) < ROWS:
-        return _by_pairs(g, g)
-    first, second = _of_points(g, 0, points // 2), _of_points(g, points // 2, points)
-    return jnp.concatenate([_by_pairs(first, g), jnp.pad(_by_pairs(second, second), [(0, 0), (points // 2, 0), (0, 0), (0, 0)])])
-
-
-def _of_points(g: Sequence[Gradient], start: int, stop: int) -> list[Gradient]:
-    return [replace(a, l=a.l[start:stop], r=a.r[start:stop]) for a in g]
-
-
-def _mirrored(k: Array) -> Array:
-    """(N, N, O, O) with its lower triangle from the upper."""
-    points, outputs = k.shape[1:3]
-    row = jnp.arange(points)[:, None, None, None] * outputs + jnp.arange(outputs)[:, None]
-    return jnp.where(row <= row.transpose(1, 0, 3, 2), k, k.transpose(1, 0, 3, 2))
 
 
 def _by_pairs(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:

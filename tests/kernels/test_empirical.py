@@ -1,6 +1,5 @@
 """Structured products give the kernel of the whole Jacobian, tile by tile; and recorded numbers of another program."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,20 +79,6 @@ def test_both_orders_of_contraction_agree(shape: tuple[int, int], monkeypatch: p
         monkeypatch.setattr(products, "_prefers_pairs", lambda *_, pairs=pairs: pairs)
         monkeypatch.setattr(products, "BUDGET", budget)
         np.testing.assert_allclose(products.inner_products([Gradient(l, r, 1.0)], [Gradient(l2, r2, 1.0)]), wanted, rtol=1e-12)
-
-
-@pytest.mark.parametrize("build", [vector_outputs, NETWORKS["attention"], conv])
-def test_both_triangles_agree_to_the_last_bit(build: Callable[[], Network], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where points with themselves are taken in two halves, of which one is smaller."""
-    network = build()
-    params, x = sample(network, jax.random.key(4), WIDTH, D["x"]), data(network, 5, 4)
-    wanted = empirical_kernels(network, params, WIDTH, x, x, outputs="full", parts=False)
-    for rows in (512, 1):
-        monkeypatch.setattr(products, "ROWS", rows)
-        k = empirical_kernels(network, params, WIDTH, x, outputs="full", parts=False).ntk
-        half = (k.ndim - 4) // 2
-        np.testing.assert_array_equal(k, k.transpose(1, 0, 3, 2, *range(4 + half, k.ndim), *range(4, 4 + half)))
-        np.testing.assert_allclose(k, wanted.ntk, rtol=1e-12, atol=1e-14 * float(jnp.abs(wanted.ntk).max()))
 
 
 def test_positions_decide_the_order() -> None:
