@@ -14,10 +14,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from tensorprog.interpret.limit.numbers import Numbers, pattern
+from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.plan import below, planned, points_of
 from tensorprog.interpret.limit.ramps import form_of
-from tensorprog.interpret.limit.scalar import At, Expectation, Function, Index, Leaf, Node, Normalized, Product, S, Total
+from tensorprog.interpret.limit.scalar import At, Expectation, Function, Index, Leaf, Node, Normalized, Product, S, Total, pattern
 from tensorprog.interpret.limit.variable import Atom, Factor, Lin, Use
 from tensorprog.kernels.symbolic import Symbolic, unvalued
 

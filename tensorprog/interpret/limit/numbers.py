@@ -51,6 +51,8 @@ from tensorprog.interpret.limit.scalar import (
     Regression,
     S,
     Total,
+    is_whole,
+    pattern,
 )
 from tensorprog.interpret.limit.squares import Quadratic, law, stacked
 from tensorprog.interpret.limit.variable import Composite
@@ -371,17 +373,6 @@ class Numbers:
 def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
     assert not isinstance(f, gaussian.Composite)
     return replace(f, coord=place[f.coord])
-
-
-def pattern(s: S) -> tuple[S, tuple[Index, ...]]:
-    """s with its indices numbered by appearance, so that equal reads have equal names, and the indices that are read, each once."""
-    names = tuple(dict.fromkeys(i for i in s.idx if not isinstance(i, At)))
-    return S(s.node, tuple(i if isinstance(i, At) else names.index(i) for i in s.idx)), names
-
-
-def is_whole(s: S) -> bool:
-    """Whether s is its node at all positions, in their order."""
-    return s.idx == tuple(range(len(s.node.sizes)))
 
 
 def _everywhere(node: Node) -> float | None:

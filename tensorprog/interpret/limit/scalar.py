@@ -265,3 +265,14 @@ class Scalars:
 
 def rename(s: S, by: Mapping[Any, Index]) -> S:
     return S(s.node, tuple(by.get(i, i) for i in s.idx))
+
+
+def pattern(s: S) -> tuple[S, tuple[Index, ...]]:
+    """s with its indices numbered by appearance, so that equal reads have equal names, and the indices that are read, each once."""
+    names = tuple(dict.fromkeys(i for i in s.idx if not isinstance(i, At)))
+    return S(s.node, tuple(i if isinstance(i, At) else names.index(i) for i in s.idx)), names
+
+
+def is_whole(s: S) -> bool:
+    """Whether s is its node at all positions, in their order."""
+    return s.idx == tuple(range(len(s.node.sizes)))
