@@ -49,9 +49,18 @@ class Side(NamedTuple):
         """The parts that hold points."""
         return range(ceil(self.points / self.identity.shape[1]))
 
+    def moderate(self) -> bool:
+        """Whether what is not 0 has sizes whose products float32 holds."""
+        squares = [(a * a).mean(-1) for a in self.data.values()]
+        return all(_within(a, 1e12) for a in squares) and all(_within(np.abs(a), 1e24) for a in jax.tree.leaves(self.own))
+
     def read(self, dtype: Precision) -> tuple[Arrays, Own]:
         """What the kernels of pairs are made from, on the device."""
         return jax.device_put(jax.tree.map(lambda a: np.asarray(a, dtype), (self.data, self.own)))
+
+
+def _within(a: np.ndarray, most: float) -> bool:
+    return bool(((a == 0) | ((a >= 1 / most) & (a <= most))).all())
 
 
 Block = Callable[[int, int], Kernels]  # of one part of either side

@@ -132,8 +132,9 @@ class Compiled:
             largest = max(np.abs(np.asarray(k)).max(initial=0.0) for k in (found.nngp, found.ntk))
             return found if float(found.error) <= SINGLE * largest else block(p, q, "float64")
 
-        read(dtype)  # before there are threads
-        return single if dtype == "float32" else partial(block, dtype="float64")
+        precision: Precision = dtype if left.moderate() and right.moderate() else "float64"
+        read(precision)  # before there are threads
+        return single if precision == "float32" else partial(block, dtype="float64")
 
     def _size(self, numbers: int, positions: int, *points: int) -> int:
         """The points a side of a block at which no array over two points and positions has many more numbers than so."""

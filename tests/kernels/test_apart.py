@@ -152,6 +152,22 @@ def test_what_single_precision_cannot_tell_is_found_in_float64() -> None:
     assert np.abs(found.kernels["ntk"] - exact.ntk).max() <= 1e-7 * np.abs(exact.ntk).max()
 
 
+@tp.network(x="token")
+def normalized(x: tp.Data, token: int = 3) -> tp.Output:
+    """A layernorm takes the scale of the inputs away."""
+    h = tp.layernorm(tp.embedding("E") @ x)
+    return tp.readout("v") @ tp.relu(tp.matrix("W") @ h).mean("token")
+
+
+@pytest.mark.parametrize("size", [2.0**-140, 2.0**140])
+def test_single_precision_of_any_scale(size: float) -> None:
+    """Also where float32 does not hold the inputs: they are computed in float64."""
+    x = np.random.default_rng(5).normal(size=(3, 3, 4))
+    found, exact = tile(normalized(), dtype="float32")(size * x), tile(normalized())(x)
+    for name, k in found.items():
+        np.testing.assert_allclose(k, exact[name], rtol=1e-7)
+
+
 def test_errors_hold_near_equal_points() -> None:
     """A relu network does not see the scale of a point: what rescaling changes is rounding, which an angle of 1e-3 multiplies by a thousand."""
     draw = np.random.default_rng(0)
