@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from tensorprog.gaussian import erf, ramp
-from tensorprog.gaussian.law import Law, is_zero, pin, tilt, weigh
+from tensorprog.gaussian.law import Law, correlation, is_zero, pin, tilt, weigh
 from tensorprog.gaussian.problem import AnyFactor, Composite, Factor, Power, Scalars
 from tensorprog.gaussian.product import Product, Terms, degree, kind, lower, normal, slopes
 from tensorprog.gaussian.trig import waves
@@ -32,13 +32,23 @@ def closed_form(terms: Terms, u: Law) -> Array | None:
 
 
 def rcond(terms: Terms, u: Law) -> Array | float:
-    """`Estimate.rcond` of a closed form, the smallest of its products: that of steps, and 1 / (1 + r^2 Var u) of what varies on a scale 1 / r."""
+    """`Estimate.rcond` of a closed form, the smallest of its products.
+
+    That of two steps; sin^2 theta of two deltas; 1 / sqrt(1 + 2 r^2 Var u) of erf(r u), and 1 / (1 + r^2 Var u) of what else varies on a scale 1 / r.
+    """
     found: list[Array] = []
     for factors in ([f for f in product if isinstance(f, Factor)] for c, product in terms if c):
-        found += [1 / (1 + f.scale**2 * jnp.asarray(u.cov(f.coord, f.coord))) for f in factors if kind(f) not in ("ramp", "delta")]
-        for f, g in combinations([f for f in factors if kind(f) == "ramp" and degree(f) == 0], 2):
+        for f in factors:
+            if kind(f) not in ("ramp", "delta"):
+                spread = f.scale**2 * jnp.asarray(u.cov(f.coord, f.coord))
+                found.append(1 / jnp.sqrt(1 + 2 * spread) if kind(f) == "erf" else 1 / (1 + spread))
+        for f, g in combinations([f for f in factors if kind(f) in ("ramp", "delta") and degree(f) <= 0], 2):
             i, j = f.coord, g.coord
-            found.append(ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
+            if degree(f) == degree(g) == 0:
+                found.append(ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
+            elif degree(f) == degree(g) and i != j:
+                _, rest = correlation(u.cov(i, i), u.cov(j, j), u.cov(i, j))
+                found.append(jnp.where(rest > 0, rest, 1.0))  # at rest = 0 the value is infinite
     return lax.stop_gradient(reduce(jnp.minimum, found)) if found else 1.0
 
 

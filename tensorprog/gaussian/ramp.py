@@ -79,9 +79,9 @@ def rcond(a: Scalars, b: Scalars, c: Scalars) -> Array:
 
     Where `correlation` finds the inputs to be equal or opposite, they are taken to be so in float64; float32 cannot tell.
     """
-    value = pair(0, 0, a, b, c)
+    value, alive = pair(0, 0, a, b, c), half_power(a, 0) * half_power(b, 0)  # at variance 0 the value is 0
     apart = 4 * pi * jnp.minimum(value, 0.5 - value)  # 2 min(theta, pi - theta), at most pi sin(theta)
-    return jnp.where(apart > 0, apart, 1.0) if value.dtype == jnp.float64 else jnp.maximum(apart, jnp.finfo(value.dtype).eps)
+    return jnp.where(apart > 0, apart, 1.0 if value.dtype == jnp.float64 else jnp.where(alive > 0, jnp.finfo(value.dtype).eps, 1.0))
 
 
 @jax.jit

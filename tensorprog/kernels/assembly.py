@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -48,6 +49,11 @@ class Side(NamedTuple):
     def parts(self) -> range:
         """The parts that hold points."""
         return range(ceil(self.points / self.identity.shape[1]))
+
+    def sizes(self, name: str) -> np.ndarray:
+        """sqrt K(x, x) of every point, the largest of its positions: (parts, points of a part)."""
+        k = np.abs(self.itself[name])
+        return np.sqrt(k.reshape(*k.shape[:2], -1).max(-1))
 
     def moderate(self) -> bool:
         """Whether what is not 0 has sizes whose products float32 holds."""
@@ -166,15 +172,30 @@ def _huge(size: int) -> np.ndarray:
 
 
 def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
-    """Every piece of work, by as many threads as there are cores."""
-    todo = list(work)
-    if len(todo) < 3:
-        for piece in todo:
-            one(piece)
+    """Every piece of work, by as many threads as there are cores, of which this is one; an error ends all."""
+    todo = deque(work)
+
+    def some() -> None:
+        while todo:
+            try:
+                piece = todo.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                one(piece)
+            except BaseException:
+                todo.clear()
+                raise
+
+    others = min(os.cpu_count() or 1, len(todo)) - 1
+    if others < 1 or len(todo) < 3:
+        some()
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(one, todo):
-            pass
+    with ThreadPoolExecutor(others) as pool:
+        running = [pool.submit(some) for _ in range(others)]
+        some()
+        for thread in running:
+            thread.result()
 
 
 def parted(tree: Tree, n: int, size: int, dtype: Precision) -> Tree:

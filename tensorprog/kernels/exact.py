@@ -21,19 +21,19 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.numbers import Numbers
-from tensorprog.interpret.limit.theorem import Run, measured, methods_of
+from tensorprog.interpret.limit.theorem import Run, measured, method_of, methods_of, rounding
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
 from tensorprog.kernels.diagonal import ONCE, Diagonal, Given, diagonal
 from tensorprog.kernels.precision import Precision, double, traced
 from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
-from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, symbolic, values, widest
+from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, signed, symbolic, values, widest
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
 FIRST = np.int32(0)
-SINGLE = 1e-5  # of the largest entry: the rounding up to which a block in float32 stands
+SINGLE = 3e-5  # of the kernels of the points themselves: the rounding up to which a block in float32 stands
 CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
 
 
@@ -64,6 +64,7 @@ class Compiled:
         variances: Mapping[str, Array | float] | None = None,
         dtype: Precision = "float64",
     ) -> Kernels:
+        """`dtype` float32 is that of the blocks that can be computed in it; what is traced or goes by NumPy has the precision of its arrays."""
         program, given = self.network.program, dict(variances or {})
         left = data_of(program, x1, "x1")
         right = left if x2 is None else data_of(program, x2, "x2")
@@ -96,7 +97,7 @@ class Compiled:
         alone = self.alone.outline(left, given)
         if not is_exact(alone.kernels):
             return None
-        precision: Precision = dtype if self.pair.jitted else "float64"
+        precision: Precision = dtype if self.pair.jitted and not self._signed else "float64"
         numbers = {name: np.asarray(v, precision) for name, v in given.items()}
         n, m = count(left), count(right or left)
         size = self._size(CACHED, self.once.positions, n, m)
@@ -127,18 +128,34 @@ class Compiled:
                 *sides, numbers = read(dtype)
                 return pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
 
+        def measured(found: Kernels, p: int, q: int) -> Kernels:
+            sizes = np.maximum(*(left.sizes(name)[p][:, None] * right.sizes(name)[q] for name in ("nngp", "ntk")))
+            return replace(found, error=(np.asarray(found.error, float) * sizes).max(initial=0.0))
+
+        coarse = set[tuple[int, int]]()  # blocks that float32 does not hold: after the first, none is tried
+
         def single(p: int, q: int) -> Kernels:
-            found = block(p, q, "float32")
-            largest = max(np.abs(np.asarray(k)).max(initial=0.0) for k in (found.nngp, found.ntk))
-            return found if float(found.error) <= SINGLE * largest else block(p, q, "float64")
+            if not coarse:
+                found = block(p, q, "float32")
+                if np.asarray(found.error).max(initial=0.0) <= SINGLE and all(np.isfinite(np.asarray(k)).all() for k in (found.nngp, found.ntk)):
+                    return measured(found, p, q)
+                coarse.add((p, q))
+            return double(p, q)
+
+        def double(p: int, q: int) -> Kernels:
+            return measured(block(p, q, "float64"), p, q)
 
         precision: Precision = dtype if left.moderate() and right.moderate() else "float64"
         read(precision)  # before there are threads
-        return single if precision == "float32" else partial(block, dtype="float64")
+        return single if precision == "float32" else double
 
     def _size(self, numbers: int, positions: int, *points: int) -> int:
         """The points a side of a block at which no array over two points and positions has many more numbers than so."""
         return self.block or min(max(1, *points), max(1, isqrt(numbers // positions)))
+
+    @cached_property
+    def _signed(self) -> bool:
+        return signed(self.symbolic)
 
     @cached_property
     def _positions(self) -> int:
@@ -226,17 +243,19 @@ def _pair(
     column: Own,
     p: ArrayLike,
     q: ArrayLike,
-    same: ArrayLike,
+    same: Array,
     given: Given,
 ) -> Kernels:
-    """The same of parts p and q of two sets of points, from what is known of each; not of those that are the `same`."""
+    """The same of parts p and q of two sets of points, from what is known of each; not of those that are the `same`.
+
+    The error is that of each pair, relative to the kernels of its points: rounding is that of sums and products of covariances, which may be
+    larger than what they make.
+    """
     left, row = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, p, keepdims=False), (left, row))
     right, column = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, q, keepdims=False), (right, column))
-    fetch = leaves(found.master.program, (left, right), given, given)
-    taken = expectations(found)
-
-    def run(how: Strategy) -> Run:
-        numbers = Numbers(found.master.e, fetch, how, same=False, known=once.known(row, column), plan=once.plan)
-        return Run(values(found, numbers, (count(left), count(right)), parts=parts), methods_of(numbers), taken, jnp.where(same, 1.0, numbers.rcond))
-
-    return kernels_of(*measured(run, strategy))
+    with jax.default_matmul_precision("highest"):
+        fetch = leaves(found.master.program, (left, right), given, given)
+        numbers = Numbers(found.master.e, fetch, strategy, same=False, known=once.known(row, column), plan=once.plan)
+        nngp, ntk, by_parameter = values(found, numbers, (count(left), count(right)), parts=parts)
+    relative = rounding(jnp.ones(same.shape), expectations(found)) / jnp.where(same, 1.0, numbers.rcond)
+    return Kernels(nngp, ntk, by_parameter, relative, method_of(methods_of(numbers)))

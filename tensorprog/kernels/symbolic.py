@@ -22,7 +22,7 @@ from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.plan import below
 from tensorprog.interpret.limit.problem import forms_of
-from tensorprog.interpret.limit.scalar import Expectation, Hot, Node, Op, S, rename
+from tensorprog.interpret.limit.scalar import Expectation, Hot, Leaf, Node, Op, Product, Regression, S, Total, rename
 from tensorprog.interpret.limit.variable import Composite
 from tensorprog.kernels.result import Kernels
 from tensorprog.language.instr import Embedding, InitVector
@@ -161,6 +161,23 @@ def nodes(found: Symbolic) -> list[Node]:
 def widest(found: Symbolic) -> int:
     """The positions of the largest array."""
     return max(prod(node.sizes) for node in nodes(found) if not isinstance(node.op, Hot))
+
+
+def signed(found: Symbolic) -> bool:
+    """Whether the kernels are made with negative numbers: then covariances may cancel, and leave more rounding than their own size allows."""
+
+    def negative(op: Op) -> bool:
+        match op:
+            case Total(terms):
+                return any(c < 0 for c, _ in terms)
+            case Product(coef, _):
+                return coef < 0
+            case Leaf(("tensor", _, tuple(numbers))):
+                return any(number < 0 for number in numbers)
+            case _:
+                return isinstance(op, Regression)
+
+    return any(negative(node.op) for node in nodes(found))
 
 
 def expectations(found: Symbolic) -> int:

@@ -168,6 +168,24 @@ def test_single_precision_of_any_scale(size: float) -> None:
         np.testing.assert_allclose(k, exact[name], rtol=1e-7)
 
 
+@tp.network
+def difference(l: tp.Data, r: tp.Data) -> tp.Output:
+    U, W = tp.embedding("U"), tp.matrix("W")
+    return tp.readout("v") @ (tp.relu(W @ (U @ l)) - tp.relu(W @ (U @ r)))
+
+
+def test_single_precision_where_sums_cancel() -> None:
+    """Opposite inputs, whose kernel is far below those of its points, have an error in units of these; differences are found in float64."""
+    draw = np.random.default_rng(0)
+    x, noise = draw.standard_normal((3, 6)), draw.standard_normal((3, 6))
+    found, exact = (tile(ZOO["mlp"](depth=1), ["nngp"], dtype=d).measured(x, -x + 1e-2 * noise) for d in ("float32", "float64"))
+    assert np.abs(found.kernels["nngp"] - exact.kernels["nngp"]).max() <= found.error
+    pairs = {"l": x, "r": x + 1e-3 * noise}
+    found, exact = (tile(difference(), dtype=d)(pairs) for d in ("float32", "float64"))
+    for name, k in found.items():
+        assert np.abs(k - exact[name]).max() <= 1e-7 * np.abs(exact[name]).max()
+
+
 def test_errors_hold_near_equal_points() -> None:
     """A relu network does not see the scale of a point: what rescaling changes is rounding, which an angle of 1e-3 multiplies by a thousand."""
     draw = np.random.default_rng(0)

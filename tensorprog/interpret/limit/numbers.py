@@ -209,9 +209,9 @@ class Numbers:
             match self._plan.get(s.node, s.node.op):
                 case Total(terms):
                     todo += [(c * d, t) for d, t in terms]
-                case Product(coef, (number, S(inner, ()) as other)) | Product(coef, (S(inner, ()) as other, number)) if (
-                    isinstance(number.node.op, Leaf) and not number.node.sizes and isinstance(inner.op, Product | Total)
-                ):
+                case Product(coef, (number, S(inner, ()) as other)) | Product(coef, (S(inner, ()) as other, number)) if is_variance(
+                    number.node
+                ) and isinstance(inner.op, Product | Total):
                     todo.append((c * coef * self.value(number, ()).reshape(()), other))
                 case Product(coef, parts) if len(parts) > 1 and not any(has_delta(p.node) for p in parts):
                     for p in parts:
@@ -382,6 +382,14 @@ def _everywhere(node: Node) -> float | None:
             return number
         case _:
             return None
+
+
+def is_variance(node: Node) -> bool:
+    match node.op:
+        case Leaf(("variance", _)):
+            return True
+        case _:
+            return False
 
 
 def has_delta(node: Node) -> bool:

@@ -96,7 +96,9 @@ def evaluate(
     def run(how: Strategy) -> Run:
         numbers = Numbers(e, fetch, how)
         values = [numbers.value(s, order) for s, order in asked]
-        return Run([v[0, 0] if squeeze else v[:, 0] for v in values], methods_of(numbers), len(numbers.estimates), numbers.rcond)
+        return Run(
+            [v[0, 0] if squeeze else v[:, 0] for v in values], methods_of(numbers), len(numbers.estimates), _first(numbers.rcond, squeeze=squeeze)
+        )
 
     def whole() -> tuple[list[Array], list[Array]]:
         found = measured(run, strategy)
@@ -134,7 +136,7 @@ def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
     difference is the error. Where sampling took part, the value is the mean of independent evaluations, and the error their standard error.
     """
     first = run(strategy)
-    method = " and ".join(sorted(first.methods)) or "polynomial"
+    method = method_of(first.methods)
     round_off = jax.tree.map(lambda a: rounding(a, first.expectations) / _by_pair(first.rcond, a), first.value)
     if first.methods <= EXACT:
         return Measured(first.value, round_off, method)
@@ -147,11 +149,21 @@ def measured(run: Callable[[Strategy], Run], strategy: Strategy) -> Measured:
     return Measured(jax.tree.map(lambda a: a.mean(0), every), error, method)
 
 
+def _first(rcond: Array | float, *, squeeze: bool) -> Array | float:
+    """That of the values of one point, cut as they are."""
+    a = jnp.asarray(rcond)
+    return a if a.ndim < 2 else a[0, 0] if squeeze else a[:, 0]
+
+
 def _by_pair(rcond: Array | float, a: Array) -> Array | float:
     """That of every entry of an array that begins with the dimensions of points, as far as both have the same; else the smallest."""
     c = jnp.asarray(rcond)
     fits = c.ndim <= a.ndim and all(n in (1, m) for n, m in zip(c.shape, a.shape, strict=False))
     return c.reshape(*c.shape, *(1,) * (a.ndim - c.ndim)) if fits else c.min()
+
+
+def method_of(methods: frozenset[str]) -> str:
+    return " and ".join(sorted(methods)) or "polynomial"
 
 
 def methods_of(numbers: Numbers) -> frozenset[str]:
