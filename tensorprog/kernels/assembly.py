@@ -61,8 +61,9 @@ class Side(NamedTuple):
         return all(_within(a, 1e12) for a in squares) and all(_within(np.abs(a), 1e24) for a in jax.tree.leaves(self.own))
 
     def read(self, dtype: Precision) -> tuple[Arrays, Own]:
-        """What the kernels of pairs are made from, on the device."""
-        return jax.device_put(jax.tree.map(lambda a: np.asarray(a, dtype), (self.data, self.own)))
+        """What the kernels of pairs are made from: on the device, but for a single part, which is read once."""
+        known = jax.tree.map(lambda a: np.asarray(a, dtype), (self.data, self.own))
+        return known if len(self.parts) == 1 else jax.device_put(known)
 
 
 def _within(a: np.ndarray, most: float) -> bool:

@@ -145,7 +145,7 @@ class Compiled:
         def double(p: int, q: int) -> Kernels:
             return measured(block(p, q, "float64"), p, q)
 
-        precision: Precision = dtype if left.moderate() and right.moderate() else "float64"
+        precision: Precision = dtype if left.moderate() and (right is left or right.moderate()) else "float64"
         read(precision)  # before there are threads
         return single if precision == "float32" else double
 
