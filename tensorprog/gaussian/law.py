@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.gaussian.odd import over_root
 from tensorprog.gaussian.problem import Scalars
 
 ROUNDING = 32.0  # 1 - rho^2 below this many units of rounding is 0: two inputs are equal or opposite
@@ -74,26 +75,8 @@ def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
 def angle(s: Array, rho: Array) -> Array:
     """The angle in [0, pi] of the point (rho, s) of the upper half circle: 2 atan(s / (1 + |rho|)) or what is left to pi, faster than atan2."""
     t = s / (1 + jnp.abs(rho))
-    half = 2 * t * _arctan_ratio(t * t)
+    half = 2 * t * over_root(np.arctan, t * t, 1.0, (8, 21))
     return jnp.where(rho < 0, pi - half, half)
-
-
-def _arctan_ratio(z: Array) -> Array:
-    """atan(sqrt z) / sqrt z for 0 <= z <= 1, to the precision of z: analytic but for the cut z <= -1, so that a polynomial serves."""
-    x = 2 * z - 1
-    total = jnp.zeros_like(x)
-    for c in _arctan_coefficients(8 if x.dtype == jnp.float32 else 21)[::-1]:
-        total = total * x + c
-    return total
-
-
-@cache
-def _arctan_coefficients(degree: int) -> tuple[float, ...]:
-    """Of its Chebyshev interpolant, in powers of 2z - 1."""
-    x = np.cos(pi * (np.arange(200) + 0.5) / 200)
-    root = np.sqrt((x + 1) / 2)
-    c = np.polynomial.chebyshev.chebfit(x, np.arctan(root) / root, degree)
-    return tuple(np.polynomial.chebyshev.cheb2poly(c).tolist())
 
 
 def tilt(u: Law, rate: Mapping[int, float]) -> tuple[Array, Law]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial, reduce
+from functools import partial, reduce
 from itertools import islice
 from math import pi
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from tensorprog.gaussian.odd import over_root
 from tensorprog.kernels.compiling import quickly
 
 WRITTEN = 512  # products that are written out
@@ -120,7 +121,7 @@ def angles(u: Array, v: Array | None, dtype: str) -> Array:
     if dtype == "float64":
         square = lax.cond((2 * square < CLOSE).any(), partial(_chords, u, u if v is None else v, cos, square), lambda: square)
     square = square.astype(dtype)
-    theta = 2 * _root(square) * _arcsine(square)
+    theta = 2 * _root(square) * over_root(np.arcsin, square, 0.5, (9, 21))
     return jnp.where(cos < 0, jnp.asarray(pi, dtype) - theta, theta)
 
 
@@ -133,23 +134,6 @@ def _chords(u: Array, v: Array, cos: Array, square: Array) -> Array:
 
 def _root(x: Array) -> Array:
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
-
-
-def _arcsine(z: Array) -> Array:
-    """asin(sqrt(z)) / sqrt(z) for 0 <= z <= 1/2, to the precision of z."""
-    x = 4 * z - 1
-    total = jnp.zeros_like(x)
-    for c in _arcsine_coefficients(9 if x.dtype == jnp.float32 else 21)[::-1]:
-        total = total * x + c
-    return total
-
-
-@lru_cache(maxsize=2)
-def _arcsine_coefficients(degree: int) -> tuple[float, ...]:
-    x = np.cos(pi * (np.arange(200) + 0.5) / 200)
-    root = np.sqrt((x + 1) / 4)
-    c = np.polynomial.chebyshev.chebfit(x, np.arcsin(root) / root, degree)
-    return tuple(np.polynomial.chebyshev.cheb2poly(c).tolist())
 
 
 def products(rows: Array, columns: Array, x: Array, ranks: tuple[int, ...]) -> Array:

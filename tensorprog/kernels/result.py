@@ -28,7 +28,8 @@ class Kernels:
         ntk: the neural tangent kernel, of the same shape.
         by_parameter: the contribution of every trained tensor; they sum to `ntk`.
         error: the largest absolute error of any entry of `nngp` and `ntk`: measured by a second, coarser evaluation of the whole, a standard error
-            where sampling took part, or a bound of rounding.
+            where sampling took part, or a bound of rounding, in units of the kernels of the points themselves (where a program subtracts what nearly
+            cancels, of the difference).
         method: how the Gaussian expectations were found.
     """
 

@@ -119,7 +119,7 @@ def test_contractions_are_einsum(drawn: list[tuple[bool, bool, list[str], int]],
         shape = [SIZES["#1"] if first else 1, SIZES["#2"] if second else 1, *(SIZES[n] for n in names)]
         operands.append((jnp.asarray(array.reshape(shape)), names))
         subscripts += [array, [(*SIZES,).index(n) for n in (*leading, *names)]]
-    present = {n for names in ([*SIZES][k] for part in subscripts[1::2] for k in part) for n in [names]}
+    present = {[*SIZES][k] for part in subscripts[1::2] for k in part}
     out = tuple(sorted(kept))
     wanted = np.einsum(*subscripts, [(*SIZES,).index(n) for n in ("#1", "#2", *out) if n in present])
     found = contract(operands, out, 2.0, turn=turn)

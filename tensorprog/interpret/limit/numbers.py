@@ -51,7 +51,9 @@ from tensorprog.interpret.limit.scalar import (
     Regression,
     S,
     Total,
+    is_variance,
     is_whole,
+    number_everywhere,
     pattern,
 )
 from tensorprog.interpret.limit.squares import Quadratic, law, stacked
@@ -229,7 +231,7 @@ class Numbers:
         Where no other positions are read, a table with one number everywhere is that number, if others have its positions.
         """
         hots = [p for p in parts if isinstance(p.node.op, Hot)]
-        tables = {p: number for p in parts if (number := _everywhere(p.node)) is not None} if not hots else {}
+        tables = {p: number for p in parts if (number := number_everywhere(p.node)) is not None} if not hots else {}
         named = [self._operand(p) for p in parts if p not in tables and p not in hots]
         number, sizes = 1.0, {i: n for a, names in named for i, n in zip(names, a.shape[2:], strict=True) if n > 1}
         for p in (p for p in parts if p in tables):
@@ -373,23 +375,6 @@ class Numbers:
 def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
     assert not isinstance(f, gaussian.Composite)
     return replace(f, coord=place[f.coord])
-
-
-def _everywhere(node: Node) -> float | None:
-    """The number of a table that has one everywhere."""
-    match node.op:
-        case Leaf(("tensor", _, (float(number), *others))) if all(other == number for other in others):
-            return number
-        case _:
-            return None
-
-
-def is_variance(node: Node) -> bool:
-    match node.op:
-        case Leaf(("variance", _)):
-            return True
-        case _:
-            return False
 
 
 def has_delta(node: Node) -> bool:

@@ -276,3 +276,21 @@ def pattern(s: S) -> tuple[S, tuple[Index, ...]]:
 def is_whole(s: S) -> bool:
     """Whether s is its node at all positions, in their order."""
     return s.idx == tuple(range(len(s.node.sizes)))
+
+
+def number_everywhere(node: Node) -> float | None:
+    """The number of a table that has one everywhere."""
+    match node.op:
+        case Leaf(("tensor", _, (float(number), *others))) if all(other == number for other in others):
+            return number
+        case _:
+            return None
+
+
+def is_variance(node: Node) -> bool:
+    """Whether a node is the variance of a tensor."""
+    match node.op:
+        case Leaf(("variance", _)):
+            return True
+        case _:
+            return False
