@@ -12,8 +12,9 @@ import numpy as np
 from jax import Array
 
 from tensorprog.kernels.assembly import aligned, in_threads
-from tensorprog.kernels.blocks import NEW, SIZE, Blocks, Points, Read, Room
+from tensorprog.kernels.blocks import SIZE, Blocks, Points, Read, Room
 from tensorprog.kernels.pairs import Pairs
+from tensorprog.kernels.panels import by_panels
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
 WHOLE = 1 << 21  # pairs that are one block
@@ -32,13 +33,14 @@ class Found(NamedTuple):
 class Tabulated:
     """The kernels of one network by tables, which are kept: one for each domain and precision.
 
-    `degree` is the degree of homogeneity of the network in its input, None if it has none. `spare` is memory for the cosines of the next call.
+    `degree` is the degree of homogeneity of the network in its input, None if it has none. `spare` has the shapes that were met, and the
+    memory of the last cosines.
     """
 
     pairs: Pairs
     degree: float | None
     tables: dict[tuple[Domain, str], Table | None] = field(default_factory=dict, repr=False)
-    spare: dict[tuple[int, int, str], Room] = field(default_factory=dict, repr=False)
+    spare: dict[tuple[int, int, str], Room | None] = field(default_factory=dict, repr=False)
 
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
@@ -49,16 +51,25 @@ class Tabulated:
         return Found(dict(zip(table.outputs, kernels, strict=True)), error_of(table, sides, dtype), method_of(table))
 
     def _whole(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:
-        """All pairs as one block. The memory of their cosines is kept for the next call: to ask for new memory takes a fifth of the time."""
-        shape = len(left.points.q), len((right or left).points.q), blocks.dtype.name
-        own = left.own.astype(blocks.dtype) if right is None else None
-        kernels, before, room = blocks(left.side, right and right.side, own, self.spare.pop(shape, NEW))
-        self.spare.clear()
+        """All pairs as one block: of a shape that was not met by NumPy, if the series in the cosine serve, then compiled; the two agree to rounding.
+
+        The memory of the last cosines is kept: to ask for new memory would take a fifth of the time.
+        """
+        others, own = right or left, left.own.astype(blocks.dtype) if right is None else None
+        shape = len(left.points.q), len(others.points.q), blocks.dtype.name
+        if shape not in self.spare:
+            self.spare[shape] = None
+            once = by_panels(blocks.table, left.side, right and right.side, own)
+            if once is not None:
+                return jax.device_put(once)
+        room = self.spare.pop(shape, None) or blocks.room(left.side, others.side)._replace(kernels=None)
+        self.spare.update(dict.fromkeys(self.spare))
+        kernels, before, room = blocks(left.side, right and right.side, own, room)
         self.spare[shape] = room._replace(kernels=None)
         if not before:
             return kernels
         out = [np.array(k) for k in kernels]
-        self.near(out, blocks.table, left.points, (right or left).points, upper=right is None)
+        self.near(out, blocks.table, left.points, others.points, upper=right is None)
         return jax.device_put([_mirrored(k) for k in out] if right is None else out)
 
     def _blocks(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tensorprog as tp
-from tensorprog.kernels import evaluate, tabulated
+from tensorprog.kernels import evaluate, panels, tabulated
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.tile import Precision, Tile, tile
 
@@ -160,15 +160,25 @@ def test_close_pairs_in_many_blocks(whole: int, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("whole", [0, 1 << 30])
 @pytest.mark.parametrize("name", ["homogeneous", "erf with biases"])
 def test_right_angles(name: str, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Points whose directions are all far from each other have a series in the cosine; 514 of them are two blocks."""
+    """Points whose directions are all far from each other have a series in the cosine; 514 of them are two blocks. Twice: NumPy is first."""
     monkeypatch.setattr(tabulated, "WHOLE", whole)
     x = np.eye(514) * np.linspace(20, 30, 514)[:, None] + 0.2 * np.random.default_rng(2).standard_normal((514, 514))
-    found = evaluator(name, "float32").measured(x)
     some = np.array([0, 1, 511, 512, 513])
     exact = tp.kernels(NETWORKS[name], x[some])
-    for kind, k in found.kernels.items():
-        assert np.abs(np.asarray(k, float)[np.ix_(some, some)] - np.asarray(getattr(exact, kind))).max() <= float(found.error)
-        np.testing.assert_array_equal(np.asarray(k), np.asarray(k).T)
+    for found in (evaluator(name, "float32").measured(x) for _ in range(2)):
+        for kind, k in found.kernels.items():
+            assert np.abs(np.asarray(k, float)[np.ix_(some, some)] - np.asarray(getattr(exact, kind))).max() <= float(found.error)
+            np.testing.assert_array_equal(np.asarray(k), np.asarray(k).T)
+
+
+def test_once_by_numpy_and_then_compiled() -> None:
+    """The same numbers to rounding, also between two sets of points, of which the memory of one call serves the next."""
+    x = np.random.default_rng(3).standard_normal((250, 120))
+    calls = [evaluator("erf with biases").measured(x[:150], x[150:]) for _ in range(3)]
+    assert "tabulated" in calls[0].method
+    for name, first in calls[0].kernels.items():
+        for later in calls[1:]:
+            np.testing.assert_allclose(np.asarray(later.kernels[name]), first, rtol=0, atol=1e-13 * float(np.abs(first).max()))
 
 
 def test_served_in_float64() -> None:
@@ -179,10 +189,11 @@ def test_served_in_float64() -> None:
 
 
 def test_many_products_are_products_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to the sum, beside T_0 .. T_4, one of which has no product."""
+    """All ways to the sum, beside T_0 .. T_4, one of which has no product."""
     rng, ranks = np.random.default_rng(3), (3, 0, 2, 4, 1)
     with jax.enable_x64(True):
         rows, columns, x = (jnp.asarray(rng.uniform(-1, 1, shape)) for shape in ((7, 10), (10, 5), (7, 5)))
         written = evaluate.products(rows, columns, x, ranks)
+        np.testing.assert_allclose(panels.summed(ranks, *(np.asarray(a) for a in (rows, columns, x))), written, atol=1e-14)
         monkeypatch.setattr(evaluate, "WRITTEN", 0)
         np.testing.assert_allclose(evaluate.products(rows, columns, x, ranks), written, atol=1e-14)
