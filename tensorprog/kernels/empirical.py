@@ -183,7 +183,8 @@ def _over_outputs(left: Sequence[Gradient], right: Sequence[Gradient], copies: i
     if local:
         blocks = same(0)
         return blocks[:, :, None, None] * jnp.eye(copies, dtype=blocks.dtype).reshape(copies, copies, *(1,) * (blocks.ndim - 2))
-    together = of(lambda a: _as_positions(a, copies)).reshape(*shape[:2], copies, isqrt(prod(shape[2:])), copies, -1)
+    positions = isqrt(prod(shape[2:]))
+    together = of(lambda a: _as_positions(a, copies)).reshape(*shape[:2], copies, positions, copies, positions)
     return together.swapaxes(3, 4).reshape(*shape[:2], copies, copies, *shape[2:])
 
 
@@ -258,7 +259,7 @@ def _embedding(network: Network, name: str, gradients: list[tuple[Embedding, Arr
     here = [(law, g) for law, g in gradients if law.matrix == name]
     l = concatenated([(law.sigma if unit else 1.0) * g for law, g in here])
     data = (x[law.input] for law, _ in here)
-    r = concatenated([xi.astype(l.dtype).reshape(1, xi.shape[0], 1, -1, xi.shape[-1]) for xi in data])
+    r = concatenated([xi.astype(l.dtype).reshape(1, xi.shape[0], 1, prod(xi.shape[1:-1]), xi.shape[-1]) for xi in data])
     return Gradient(l, r, 1.0 / (r.shape[-1] * base))
 
 
@@ -266,9 +267,9 @@ def _units(network: Network, gradients: Mapping[str, Array]) -> dict[str, Array]
     """Gradients (copies, N, O, positions, n) of vectors -> (copies, N, O, 1, positions times n) of what is trained."""
     p = network.program
     law = gaussians(p)
-    shape = {name: (*(p.size[a] for a in sorted(v.axes)), -1) for name, v in law.items()}
-    zero = {name: jnp.zeros((1, 1, 1, *shape[name][:-1], 1)) for name in law}
-    apart = zero | {name: g.reshape(*g.shape[:3], *shape[name]) for name, g in gradients.items() if name in law}
+    shape = {name: tuple(p.size[a] for a in sorted(v.axes)) for name, v in law.items()}
+    zero = {name: jnp.zeros((1, 1, 1, *shape[name], 1)) for name in law}
+    apart = zero | {name: g.reshape(*g.shape[:3], *shape[name], g.shape[-1]) for name, g in gradients.items() if name in law}
     scaled = scale(p, apart)
     out: dict[str, Array] = {}
     for name, g in gradients.items():
@@ -277,7 +278,7 @@ def _units(network: Network, gradients: Mapping[str, Array]) -> dict[str, Array]
             g = scaled[name]
         elif not unit and name not in law:
             g = g / variance(network, name) ** 0.5
-        out[name] = g.reshape(*g.shape[:3], 1, -1)
+        out[name] = g.reshape(*g.shape[:3], 1, prod(g.shape[3:]))
     return out
 
 

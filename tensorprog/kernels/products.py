@@ -51,8 +51,8 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
 
 
 def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
-    """Fewer multiplications for a pair of points than the gradients' inner product and their forming."""
-    return positions**2 * (rows + cols) <= rows * cols * (1 + positions / points + positions / points2)
+    """Fewer multiplications for all pairs of points than the gradients' inner product and their forming."""
+    return points * points2 * positions**2 * (rows + cols) <= rows * cols * (points * points2 + positions * (points + points2))
 
 
 # By pairs of positions.
@@ -80,7 +80,7 @@ def _at_once(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array:
 
 def _outer(a: Array, b: Array) -> Array:
     """(N1, O1, S, width) and (N2, O2, S, width) -> (N1, O1, S, N2, O2, S), written as a product of two matrices: XLA would transpose b first."""
-    rows, columns = (x.reshape(-1, x.shape[-1]) for x in (a, b))
+    rows, columns = (x.reshape(prod(x.shape[:-1]), x.shape[-1]) for x in (a, b))
     return (rows @ columns.T).reshape(*a.shape[:-1], *b.shape[:-1])
 
 
@@ -106,7 +106,9 @@ def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:
         return jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*both, a.shape[-1])) for a in (left, right)))
 
     def add(total: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + _outer(*(g.reshape(*g.shape[:2], 1, -1) for g in (gradient(now[0], r), gradient(now[1], r2))))[:, :, 0, :, :, 0], None
+        return total + _outer(*(g.reshape(*g.shape[:2], 1, prod(g.shape[2:])) for g in (gradient(now[0], r), gradient(now[1], r2))))[
+            :, :, 0, :, :, 0
+        ], None
 
     zero = jnp.zeros((l.shape[0], outputs, l2.shape[0], outputs), jnp.result_type(l, r))
     return jax.lax.scan(add, zero, (cut(l), cut(l2)))[0].transpose(0, 2, 1, 3)

@@ -1,6 +1,7 @@
 """Structured products give the kernel of the whole Jacobian, tile by tile; and recorded numbers of another program."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -122,6 +123,21 @@ def test_kernels_under_jit_and_vmap_over_seeds() -> None:
     several = jax.jit(jax.vmap(lambda key: kernel(sample(network, key, WIDTH, 3), x).ntk))(keys)
     for key, found in zip(keys, several, strict=True):
         np.testing.assert_allclose(found, empirical_kernels(network, sample(network, key, WIDTH, 3), WIDTH, x).ntk, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_points_have_empty_kernels(name: str) -> None:
+    """Traced for every program, and computed for one."""
+    network = NETWORKS[name]()
+    params = sample(network, jax.random.key(6), WIDTH, D["x"])
+    x, none, scalars = data(network, 2, 6), data(network, 0, 6), open_scalars(network)
+    copies, positions = network.outputs, [network.program.size[a] for a in network.output_axes]
+    for a, b, points in ((none, None, (0, 0)), (x, none, (2, 0))):
+        kernels = partial(empirical_kernels, network, n=WIDTH, outputs="full")
+        found = jax.eval_shape(lambda a, b, kernels=kernels: kernels(params, x1=a, x2=b, scalars=scalars), a, b)
+        assert {k.shape for k in jax.tree.leaves(found)} == {(*points, copies, copies, *positions, *positions)}
+    if name == next(iter(NETWORKS)):
+        assert empirical_kernels(network, params, WIDTH, none, scalars=scalars).ntk.shape == (0, 0, *positions, *positions)
 
 
 def test_a_frozen_tensor_contributes_nothing() -> None:
