@@ -103,12 +103,11 @@ def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:
 
     def gradient(left: Array, right: Array) -> Array:
         both = jnp.broadcast_shapes(left.shape[:3], right.shape[:3])
-        return jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*both, a.shape[-1])) for a in (left, right)))
+        formed = jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*both, a.shape[-1])) for a in (left, right)))
+        return formed.reshape(*formed.shape[:2], 1, prod(formed.shape[2:]))
 
     def add(total: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + _outer(*(g.reshape(*g.shape[:2], 1, prod(g.shape[2:])) for g in (gradient(now[0], r), gradient(now[1], r2))))[
-            :, :, 0, :, :, 0
-        ], None
+        return total + _outer(gradient(now[0], r), gradient(now[1], r2))[:, :, 0, :, :, 0], None
 
     zero = jnp.zeros((l.shape[0], outputs, l2.shape[0], outputs), jnp.result_type(l, r))
     return jax.lax.scan(add, zero, (cut(l), cut(l2)))[0].transpose(0, 2, 1, 3)
