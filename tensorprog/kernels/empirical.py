@@ -25,7 +25,7 @@ from tensorprog.interpret.finite import Inputs, Params, apply, run, widths
 from tensorprog.interpret.initial import gaussians, scale
 from tensorprog.kernels.points import Points, blocks, count, points_of
 from tensorprog.kernels.precision import double
-from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products
+from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products, prefers_pairs
 from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network
@@ -34,6 +34,8 @@ from tensorprog.transform.backprop import Backprop, backprop
 
 Outputs = Literal["trace", "full", "first"]
 Scalars = Mapping[str, ArrayLike]
+
+NARROW = 128  # vectors: a matrix product with fewer takes more time for each of them
 
 
 @partial(register_dataclass, data_fields=["nngp", "ntk", "by_parameter"], meta_fields=[])
@@ -93,13 +95,11 @@ def compiled(network: Network, n: int, *, outputs: Outputs = "trace", tile: int 
         left = points_of(network, x1)
         right = left if x2 is None else points_of(network, x2)
         rows, columns = blocks(left, points), blocks(right, points)
-        tiles: dict[tuple[int, int], EmpiricalKernels] = {}
-        for i, a in enumerate(rows):
-            for j, b in enumerate(columns):
-                known = x2 is None and j < i
-                other = None if x2 is None and j == i else b
-                tiles[i, j] = _mirrored(tiles[j, i], outputs) if known else one(params, a, other, dict(scalars or {}))
-        return _joined([_joined([tiles[i, j] for j in range(len(columns))], 1) for i in range(len(rows))], 0)
+
+        def pair(i: int, j: int) -> EmpiricalKernels:
+            return one(params, rows[i], None if x2 is None and j == i else columns[j], dict(scalars or {}))
+
+        return _assembled(pair, len(rows), len(columns), outputs, x2 is None)
 
     return kernels
 
@@ -135,9 +135,34 @@ def _tile(
     network: Network, back: Backprop, n: int, outputs: Outputs, parts: bool, params: Params, x1: Points, x2: Points | None, scalars: Scalars
 ) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
-    left = _gradients(network, back, n, params, x1, scalars, copies)
-    right = left if x2 is None else _gradients(network, back, n, params, x2, scalars, copies)
-    shape = (count(x1), count(x1 if x2 is None else x2), *(network.program.size[a] for a in network.output_axes * 2))
+
+    def gradients(x: Points) -> dict[str, Gradient]:
+        return _gradients(network, back, n, params, x, scalars, copies)
+
+    if x2 is not None:
+        return _block(network, outputs, parts, copies, gradients(x1), gradients(x2))
+    sides = [gradients(panel) for panel in blocks(x1, _panel(back, n, copies, count(x1)))]
+    return _assembled(lambda i, j: _block(network, outputs, parts, copies, sides[i], sides[j]), len(sides), len(sides), outputs, True)
+
+
+def _panel(back: Backprop, n: int, copies: int, points: int) -> int:
+    """Points of a panel: half of them, since one of four blocks is a transpose, unless gradients would be formed twice or products become narrow."""
+    size, width = back.program.size, widths(back.program, n)
+    half = -(-points // 2)
+
+    def positions(name: str) -> int:
+        return prod(size[a] for a in back.program.axes_of[name] if a not in back.outputs.values())
+
+    vectors = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
+    pays = all(prefers_pairs(half, half, s, width[m.rows], width[m.cols]) for m, s in vectors.items())
+    return half if pays and copies * half * max(vectors.values(), default=1) >= NARROW else max(points, 1)
+
+
+def _block(
+    network: Network, outputs: Outputs, parts: bool, copies: int, left: Mapping[str, Gradient], right: Mapping[str, Gradient]
+) -> EmpiricalKernels:
+    one, other = (next(iter(side.values())).l for side in (left, right))
+    shape = (one.shape[1], other.shape[1], *(network.program.size[a] for a in network.output_axes * 2))
     sizes = (*shape[:2], copies, copies, *shape[2:]) if outputs == "full" else shape
     readouts = dict.fromkeys(r.vector for r in network.readouts)
 
@@ -148,9 +173,9 @@ def _tile(
         found: list[Array] = []
         for names, local in ((own, True), ([name for name in moving if name not in own], False)):
             if names:
-                one, other = (_weighted(weights, g, names) for g in (left, right))
-                found.append(_over_outputs(one, other, copies, outputs == "full", local, shape))
-        return sum(found[1:], found[0]) if found else jnp.zeros(sizes, jnp.result_type(*params.values()))
+                here, there = (_weighted(weights, side, names) for side in (left, right))
+                found.append(_over_outputs(here, there, copies, outputs == "full", local, shape))
+        return sum(found[1:], found[0]) if found else jnp.zeros(sizes, one.dtype)
 
     rates = {name: network.trained(name).rate for name in network.parameters}
     by_parameter = {name: kernel({name: rate}) for name, rate in rates.items()} if parts else {}
@@ -283,6 +308,15 @@ def _units(network: Network, gradients: Mapping[str, Array]) -> dict[str, Array]
 
 
 # Tiles.
+
+
+def _assembled(tile: Callable[[int, int], EmpiricalKernels], rows: int, columns: int, outputs: Outputs, symmetric: bool) -> EmpiricalKernels:
+    """All tiles as one; of a symmetric kernel those below the diagonal are transposes."""
+    tiles: dict[tuple[int, int], EmpiricalKernels] = {}
+    for i in range(rows):
+        for j in range(columns):
+            tiles[i, j] = _mirrored(tiles[j, i], outputs) if symmetric and j < i else tile(i, j)
+    return _joined([_joined([tiles[i, j] for j in range(columns)], 1) for i in range(rows)], 0)
 
 
 def _mirrored(k: EmpiricalKernels, outputs: Outputs) -> EmpiricalKernels:

@@ -42,7 +42,7 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
     """The inner products (N1, N2, O, O) of gradients of one output, summed over tensors, of every tensor in the cheaper of the two orders."""
     pairs, parts = dict[int, list[tuple[Gradient, Gradient]]](), list[Array]()
     for a, b in zip(left, right, strict=True):
-        if _prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3]):
+        if prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3]):
             pairs.setdefault(a.l.shape[2], []).append((a, b))
         else:
             parts.append(a.factor * _by_gradients(a.l, a.r, b.l, b.r))
@@ -50,7 +50,7 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
     return sum(parts[1:], parts[0])
 
 
-def _prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
+def prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
     """Fewer multiplications for all pairs of points than the gradients' inner product and their forming."""
     return points * points2 * positions**2 * (rows + cols) <= rows * cols * (points * points2 + positions * (points + points2))
 

@@ -11,8 +11,8 @@ import pytest
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Params, apply, sample
-from tensorprog.kernels import products
-from tensorprog.kernels.empirical import EmpiricalKernels, compiled, empirical_kernels, empirical_ntk_jacobian
+from tensorprog.kernels import empirical, products
+from tensorprog.kernels.empirical import EmpiricalKernels, Outputs, compiled, empirical_kernels, empirical_ntk_jacobian
 from tensorprog.kernels.products import Gradient
 from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
 from tensorprog.language.program import Network, Program, Readout, Training
@@ -77,23 +77,29 @@ def test_both_orders_of_contraction_agree(shape: tuple[int, int], monkeypatch: p
     gradient, gradient2 = (np.einsum("aosi,asj->aoij", a, b[:, 0]) for a, b in ((l, r), (l2, r2)))
     wanted = np.einsum("aoij,bpij->abop", gradient, gradient2)
     for pairs, budget in ((True, 2**20), (False, 2**20), (False, 1), (False, 4 * 6 * outputs * 3 * 2)):
-        monkeypatch.setattr(products, "_prefers_pairs", lambda *_, pairs=pairs: pairs)
+        monkeypatch.setattr(products, "prefers_pairs", lambda *_, pairs=pairs: pairs)
         monkeypatch.setattr(products, "BUDGET", budget)
         np.testing.assert_allclose(products.inner_products([Gradient(l, r, 1.0)], [Gradient(l2, r2, 1.0)]), wanted, rtol=1e-12)
 
 
 def test_positions_decide_the_order() -> None:
-    assert products._prefers_pairs(100, 100, 1, 1024, 1024)
-    assert products._prefers_pairs(100, 100, 20, 1024, 1024)
-    assert not products._prefers_pairs(100, 100, 196, 64, 64)
+    assert products.prefers_pairs(100, 100, 1, 1024, 1024)
+    assert products.prefers_pairs(100, 100, 20, 1024, 1024)
+    assert not products.prefers_pairs(100, 100, 196, 64, 64)
 
 
 @pytest.mark.parametrize(("build", "outputs"), [(vector_outputs, "full"), (NETWORKS["attention"], "trace")])
-def test_tiles_are_parts_of_the_whole(build, outputs: str) -> None:
-    """Also the mirrored ones, with the last tile smaller."""
+def test_tiles_are_parts_of_the_whole(build, outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the mirrored ones, with the last tile smaller; and the halves, which only wide networks are computed by."""
     network = build()
     params, x = sample(network, jax.random.key(4), WIDTH, D["x"]), data(network, 3, 4)
-    same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), empirical_kernels(network, params, WIDTH, x, outputs=outputs))
+    whole = empirical_kernels(network, params, WIDTH, x, outputs=outputs)
+    same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), whole)
+    monkeypatch.setattr(empirical, "NARROW", 1)
+    halves = empirical_kernels(network, params, WIDTH, x, outputs=outputs)
+    same(halves, whole)
+    turned = halves.ntk.swapaxes(0, 1).swapaxes(2, 3) if outputs == "full" else halves.ntk.transpose(1, 0, 3, 2)
+    assert np.array_equal(turned[:2, 2:], halves.ntk[:2, 2:])
 
 
 def test_the_contributions_of_tensors_are_left_out_on_request() -> None:
