@@ -146,16 +146,18 @@ def _tile(
 
 
 def _panel(back: Backprop, n: int, copies: int, points: int) -> int:
-    """Points of a panel: half of them, since one of four blocks is a transpose, unless gradients would be formed twice or products become narrow."""
+    """Points of a panel: all, a half or a quarter. Panels save the blocks that are transposes; products of them are narrower, and gradients that
+    are formed are formed once a block."""
     size, width = back.program.size, widths(back.program, n)
-    half = -(-points // 2)
 
     def positions(name: str) -> int:
         return prod(size[a] for a in back.program.axes_of[name] if a not in back.outputs.values())
 
-    vectors = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
-    pays = all(prefers_pairs(half, half, s, width[m.rows], width[m.cols]) for m, s in vectors.items())
-    return half if pays and copies * half * max(vectors.values(), default=1) >= NARROW else max(points, 1)
+    of = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
+    vectors = copies * points * max(of.values(), default=1)
+    panel = -(-points // (4 if vectors >= 8 * NARROW else 2 if vectors >= 2 * NARROW else 1))
+    pays = all(prefers_pairs(panel, panel, s, width[m.rows], width[m.cols]) for m, s in of.items())
+    return max(1, panel if pays else points)
 
 
 def _block(

@@ -90,16 +90,16 @@ def test_positions_decide_the_order() -> None:
 
 @pytest.mark.parametrize(("build", "outputs"), [(vector_outputs, "full"), (NETWORKS["attention"], "trace")])
 def test_tiles_are_parts_of_the_whole(build, outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also the mirrored ones, with the last tile smaller; and the halves, which only wide networks are computed by."""
+    """Also the mirrored ones, with the last tile smaller; and the panels of a point, which only many vectors are computed by."""
     network = build()
     params, x = sample(network, jax.random.key(4), WIDTH, D["x"]), data(network, 3, 4)
     whole = empirical_kernels(network, params, WIDTH, x, outputs=outputs)
     same(empirical_kernels(network, params, WIDTH, x, outputs=outputs, tile=2), whole)
     monkeypatch.setattr(empirical, "NARROW", 1)
-    halves = empirical_kernels(network, params, WIDTH, x, outputs=outputs)
-    same(halves, whole)
-    turned = halves.ntk.swapaxes(0, 1).swapaxes(2, 3) if outputs == "full" else halves.ntk.transpose(1, 0, 3, 2)
-    assert np.array_equal(turned[:2, 2:], halves.ntk[:2, 2:])
+    panels = empirical_kernels(network, params, WIDTH, x, outputs=outputs)
+    same(panels, whole)
+    turned = panels.ntk.swapaxes(0, 1).swapaxes(2, 3) if outputs == "full" else panels.ntk.transpose(1, 0, 3, 2)
+    assert np.array_equal(turned[0, 1:], panels.ntk[0, 1:])
 
 
 def test_the_contributions_of_tensors_are_left_out_on_request() -> None:
