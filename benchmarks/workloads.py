@@ -59,6 +59,9 @@ WORKLOADS: dict[str, Workload] = {
     "empirical-rnn": Workload(
         "empirical NTK of a weight-tied RNN, width 512, 8 steps, N = 16", "empirical_rnn", 16, 5, {"width": 512, "generic": True}, (8, 32)
     ),
+    "empirical-rnn-64": Workload(
+        "empirical NTK of a weight-tied RNN, width 512, 8 steps, N = 64", "empirical_rnn", 64, 5, {"width": 512, "generic": True}, (8, 32)
+    ),
     "empirical-transformer": Workload(
         "empirical NTK of a Transformer block, width 256, 16 tokens, N = 16",
         "empirical_transformer",
@@ -67,6 +70,15 @@ WORKLOADS: dict[str, Workload] = {
         {"width": 256, "generic": True},
         (16, 32),
         runs=5,
+    ),
+    "empirical-transformer-64": Workload(
+        "empirical NTK of a Transformer block, width 512, 16 tokens, N = 64",
+        "empirical_transformer",
+        64,
+        5,
+        {"width": 512, "generic": True},
+        (16, 32),
+        runs=3,
     ),
     "flow": Workload("gradient flow, N = 1000, 10 outputs, 5 times", "flow", 1000, 1, {"outputs": 10, "times": 5}),
     "ensemble": Workload("mean and covariance of gradient flow, N = 1000, 5 times", "ensemble", 1000, 1, {"outputs": 10, "times": 5}),

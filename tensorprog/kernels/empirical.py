@@ -141,7 +141,8 @@ def _tile(
 
     if x2 is not None:
         return _block(network, outputs, parts, copies, gradients(x1), gradients(x2))
-    sides = [gradients(panel) for panel in blocks(x1, _panel(back, n, copies, count(x1)))]
+    together = copies if outputs == "full" else 1
+    sides = [gradients(panel) for panel in blocks(x1, _panel(back, n, together, count(x1)))]
     return _assembled(lambda i, j: _block(network, outputs, parts, copies, sides[i], sides[j]), len(sides), len(sides), outputs, True)
 
 
