@@ -78,7 +78,7 @@ class Estimate:
     """value, over the batch; method: "closed form", "polynomial", "series", "quadrature" or "sampling"; error: absolute, estimated or bounded.
 
     `rcond` is what a closed form divides rounding by, its reciprocal condition number: that of the covariances, in units of the standard deviations,
-    makes at most 1 / rcond times as much in the value, in units of the largest that it can be.
+    makes at most 1 / rcond times as much in the value, in units of the largest that it can be; 0 where directions are equal to rounding, or opposite.
     """
 
     value: Array

@@ -177,16 +177,15 @@ def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
     todo = deque(work)
 
     def some() -> None:
-        while todo:
-            try:
-                piece = todo.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            try:
+        try:
+            while todo:
+                try:
+                    piece = todo.popleft()
+                except IndexError:  # another thread took the last one
+                    return
                 one(piece)
-            except BaseException:
-                todo.clear()
-                raise
+        finally:
+            todo.clear()
 
     others = min(os.cpu_count() or 1, len(todo)) - 1
     if others < 1 or len(todo) < 3:

@@ -25,10 +25,10 @@ from tensorprog.interpret.limit.theorem import Run, measured, method_of, methods
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
 from tensorprog.kernels.diagonal import ONCE, Diagonal, Given, diagonal
-from tensorprog.kernels.precision import Precision, double, traced
+from tensorprog.kernels.precision import Precision, at_once, traced
 from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
-from tensorprog.kernels.symbolic import Symbolic, expectations, kernels_of, signed, symbolic, values, widest
+from tensorprog.kernels.symbolic import Symbolic, closest, expectations, kernels_of, signed, symbolic, values, widest
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check
 
@@ -56,7 +56,7 @@ class Compiled:
     block: int | None = None
     parts: bool = True
 
-    @double
+    @at_once
     def __call__(
         self,
         x1: ArrayLike | Data,
@@ -221,7 +221,7 @@ def _tile(found: Symbolic, strategy: Strategy, left: Arrays, right: Arrays, same
     fetch = leaves(found.master.program, (left, right), given, given)
 
     def run(how: Strategy) -> Run:
-        numbers = Numbers(found.master.e, fetch, how, same)
+        numbers = Numbers(found.master.e, fetch, how, same, closest=jnp.where(same, 1.0, closest(found)))
         return Run(values(found, numbers, (count(left), count(right))), methods_of(numbers), len(numbers.estimates), numbers.rcond)
 
     return kernels_of(*measured(run, strategy))
@@ -255,7 +255,7 @@ def _pair(
     right, column = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, q, keepdims=False), (right, column))
     with jax.default_matmul_precision("highest"):
         fetch = leaves(found.master.program, (left, right), given, given)
-        numbers = Numbers(found.master.e, fetch, strategy, same=False, known=once.known(row, column), plan=once.plan)
+        numbers = Numbers(found.master.e, fetch, strategy, same=False, known=once.known(row, column), plan=once.plan, closest=closest(found))
         nngp, ntk, by_parameter = values(found, numbers, (count(left), count(right)), parts=parts)
     relative = rounding(jnp.ones(same.shape), expectations(found)) / jnp.where(same, 1.0, numbers.rcond)
     return Kernels(nngp, ntk, by_parameter, relative, method_of(methods_of(numbers)))

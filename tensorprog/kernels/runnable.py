@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
+from jax.stages import Wrapped
 
 from tensorprog.kernels.compiling import known
 from tensorprog.kernels.precision import floats, traced
@@ -18,6 +20,16 @@ from tensorprog.kernels.uncompiled import by_numpy, traced_once
 
 T = TypeVar("T")
 DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
+KINDS = 256  # of arguments that are remembered, those used last
+
+
+@dataclass
+class Seen(Generic[T]):
+    """What is remembered of arguments of one kind: the outline of the result, whether `once` met them, whether `ahead` compiled for them."""
+
+    outline: T | None = None
+    met: bool = False
+    begun: bool = False
 
 
 class Runnable(Generic[T]):
@@ -31,15 +43,18 @@ class Runnable(Generic[T]):
     """
 
     def __init__(self, f: Callable[..., T], *, numpy: bool = False, quick: bool = False) -> None:
-        self.inside: Callable[..., T] = traced_once(f) if numpy else jax.jit(f)
-        self._f, self.jitted, self._quick = f, not numpy, quick and not numpy
-        self._outlines: dict[Hashable, T] = {}
-        self._begun: set[Hashable] = set()
-        self._met: set[Hashable] = set()
+        self._plain: Wrapped = jax.jit(f)
+        self.inside: Callable[..., T] = traced_once(f) if numpy else self._plain
+        self.jitted, self._f, self._quick = not numpy, f, quick
+        self._seen = lru_cache(maxsize=KINDS)(lambda kind: Seen[T]())
 
     @cached_property
+    def _compiled(self) -> Wrapped:
+        return jax.jit(self._f, compiler_options=known()) if self._quick else self._plain
+
+    @property
     def call(self) -> Callable[..., T]:
-        return jax.jit(self._f, compiler_options=known()) if self._quick else self.inside
+        return self._compiled if self.jitted else self.inside
 
     def __call__(self, *args: Any) -> T:
         return self.inside(*args) if traced(args) else self.call(*args)
@@ -49,31 +64,32 @@ class Runnable(Generic[T]):
 
         The two agree to rounding.
         """
-        kind = _kind(args)
-        if kind in self._met or not self.jitted or traced(args):
+        seen = self._seen(_kind(args))
+        if seen.met or not self.jitted or traced(args):
             return self(*args)
-        self._met.add(kind)
+        seen.met = True
         return by_numpy(self.inside, *args)  # which has been traced for the outline
 
     def met(self, *args: Any) -> bool:
         """Whether `once` was called with such arguments."""
-        return _kind(args) in self._met
+        return self._seen(_kind(args)).met
 
     def outline(self, *args: Any) -> T:
         """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""
-        kind = _kind(args)
-        if kind not in self._outlines:
-            self._outlines[kind] = jax.eval_shape(self.inside, *_like(args))
-        return self._outlines[kind]
+        seen = self._seen(_kind(args))
+        outline = seen.outline
+        if outline is None:
+            outline = seen.outline = jax.eval_shape(self.inside, *_like(args))
+        return outline
 
     @contextmanager
     def ahead(self, *args: Any) -> Iterator[None]:
         """It is compiled for arguments of this kind, the first time, beside what is done meanwhile."""
-        kind = _kind(args)
-        if kind in self._begun or not self.jitted:
+        seen = self._seen(_kind(args))
+        if seen.begun or not self.jitted:
             yield
             return
-        self._begun.add(kind)
+        seen.begun = True
         with ThreadPoolExecutor(1) as beside:
             done = beside.submit(self._compile, floats("float64") == np.float64, *_like(args))
             yield
@@ -81,7 +97,7 @@ class Runnable(Generic[T]):
 
     def _compile(self, x64: bool, *like: Any) -> None:
         with jax.enable_x64(x64):  # a setting of each thread
-            self.call.lower(*like).compile()  # type: ignore[attr-defined]  # it is compiled
+            self._compiled.lower(*like).compile()
 
 
 def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Runnable[T]:

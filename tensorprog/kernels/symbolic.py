@@ -16,6 +16,7 @@ from types import MappingProxyType
 import jax.numpy as jnp
 from jax import Array
 
+from tensorprog.gaussian.law import CLOSEST
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.mixture import quadratics
@@ -178,6 +179,11 @@ def signed(found: Symbolic) -> bool:
                 return isinstance(op, Regression)
 
     return any(negative(node.op) for node in nodes(found))
+
+
+def closest(found: Symbolic) -> float:
+    """`Numbers.closest` of points that differ. Positions, many of which are equal in truth, are taken to be so where rounding cannot tell."""
+    return 1.0 if any(i.axes for i in found.network.program.inputs) else CLOSEST
 
 
 def expectations(found: Symbolic) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.kernels.blocks import Points
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
-from tensorprog.kernels.precision import Precision, traced
+from tensorprog.kernels.precision import Precision, at_once, floats, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
 from tensorprog.kernels.tabulated import Tabulated, points
@@ -61,43 +60,44 @@ class Tile:
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
         return self.measured(x1, x2).kernels
 
+    @at_once
     def measured(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result:
         """The same with error and method."""
         found = None if traced((x1, x2)) else self.tabulated(x1, x2)
         return self._by_rules(x1, x2) if found is None else found
 
+    @at_once
     def diagonal(self, x: ArrayLike | Data) -> Result:
         """K(x, x) of every point alone, {name: (N, *output positions, *output positions)}: N entries, not N^2."""
-        with nullcontext() if traced(x) else jax.enable_x64(True):
-            found = self.exact.alone(data_of(self.network.program, x, "x")).kernels
+        found = self.exact.alone(data_of(self.network.program, x, "x")).kernels
         refuse_infinite(found)
         if not traced(found):
             refuse_unresolved((found.nngp, found.ntk), found.error, found.method)
         return self._asked(found)
 
+    @at_once
     def tabulated(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Result | None:
         """The kernels by tables, or None: for few pairs, and where the network or the data have no table."""
-        with jax.enable_x64(True):
-            served = self.served(x1, x2)
-            if served is None:
-                return None
-            found = served.tables.by(served.table, served.left, None if x2 is None else served.right, self.dtype)
-            return Result(dict(found.kernels), jax.device_put(np.float64(found.error)), found.method)
+        served = self.served(x1, x2)
+        if served is None:
+            return None
+        found = served.tables.by(served.table, served.left, None if x2 is None else served.right, self.dtype)
+        return Result(dict(found.kernels), jax.device_put(np.float64(found.error)), found.method)
 
+    @at_once
     def served(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> Served | None:
         """The table that serves all pairs of these points, found or made; None where the rules are used."""
         if self._tables is None:
             return None
-        with jax.enable_x64(True):
-            left = data_of(self.network.program, x1, "x1")
-            right = left if x2 is None else data_of(self.network.program, x2, "x2")
-            same_features(left, right)
-            a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
-            if len(a) * len(b) < FEW or not a.shape[1]:
-                return None
-            first = points(a)
-            second = first if x2 is None else points(b)
-            table = self._tables.table(np.concatenate([first.q, second.q]), self.dtype)
+        left = data_of(self.network.program, x1, "x1")
+        right = left if x2 is None else data_of(self.network.program, x2, "x2")
+        same_features(left, right)
+        a, b = (np.asarray(next(iter(side.values()))) for side in (left, right))
+        if len(a) * len(b) < FEW or not a.shape[1]:
+            return None
+        first = points(a)
+        second = first if x2 is None else points(b)
+        table = self._tables.table(np.concatenate([first.q, second.q]), self.dtype)
         return None if table is None else Served(self._tables, table, first, second)
 
     @cached_property
@@ -112,11 +112,10 @@ class Tile:
     def _asked(self, found: Kernels) -> Result:
         """The kernels asked for, of the dtype asked for, which may round them."""
         if traced(found):
-            return Result({name: getattr(found, name).astype(self.dtype) for name in self.asked}, found.error, found.method)
-        with jax.enable_x64(True):
-            kernels = {name: np.asarray(getattr(found, name)).astype(self.dtype) for name in self.asked}
-            rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
-            return Result(jax.device_put(kernels), jax.device_put(np.float64(max(float(found.error), rounding))), found.method)
+            return Result({name: getattr(found, name).astype(floats(self.dtype)) for name in self.asked}, found.error, found.method)
+        kernels = {name: np.asarray(getattr(found, name)).astype(self.dtype) for name in self.asked}
+        rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
+        return Result(jax.device_put(kernels), jax.device_put(np.float64(max(float(found.error), rounding))), found.method)
 
 
 def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:

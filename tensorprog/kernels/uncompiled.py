@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
@@ -20,6 +20,7 @@ from tensorprog.kernels.precision import traced
 from tensorprog.kernels.primitives import ELEMENTWISE, STRUCTURAL, Body, pads, takes
 
 Values = list[np.ndarray]
+KINDS = 64  # of arguments for which a plan is kept, those used last
 
 
 def uncompiled(f: Callable[..., Any], *like: jax.ShapeDtypeStruct) -> Callable[..., Any]:
@@ -38,18 +39,17 @@ def uncompiled(f: Callable[..., Any], *like: jax.ShapeDtypeStruct) -> Callable[.
 
 def traced_once(f: Callable[..., Any]) -> Callable[..., Any]:
     """f of trees of arrays by NumPy, traced once for their shapes; under somebody's jit, grad or vmap f itself."""
-    known: dict[Any, Callable[..., Any]] = {}
+
+    @lru_cache(maxsize=KINDS)
+    def known(tree: Any, *like: jax.ShapeDtypeStruct) -> Callable[..., Any]:
+        return uncompiled(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)), *like)
 
     def call(*args: Any) -> Any:
         if traced(args):
             return f(*args)
         flat, tree = jax.tree.flatten(args)
         arrays = [np.asarray(a) for a in flat]
-        key = (tree, *((a.shape, a.dtype.str) for a in arrays))
-        if key not in known:
-            like = (jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
-            known[key] = uncompiled(lambda *leaves: f(*jax.tree.unflatten(tree, leaves)), *like)
-        return known[key](*arrays)
+        return known(tree, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))(*arrays)
 
     return call
 

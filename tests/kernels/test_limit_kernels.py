@@ -240,6 +240,17 @@ def test_equal_opposite_and_zero_inputs() -> None:
     np.testing.assert_allclose(odd.ntk[0, 3], -odd.ntk[0, 0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("theta", [1e-6, 1e-7, 5e-8, 1e-9, 1e-12])
+def test_the_error_of_close_points_is_that_of_their_angle(theta: float) -> None:
+    """relu, one hidden layer, an angle that no float64 cosine tells: Theta = (sin theta + 2 (pi - theta) cos theta) / pi times |x| |y| / d."""
+    x = np.array([[1.0, 0.0], [1.0, theta], [1.0, 0.0]])
+    k = kernels(fc(phi=tp.relu, depth=1), x)
+    size = (1 + theta**2) ** 0.5 / 2
+    assert abs(float(k.ntk[0, 1]) - size * (np.sin(theta) + 2 * (np.pi - theta) * np.cos(theta)) / np.pi) <= float(k.error)
+    assert float(k.ntk[0, 2]) == float(k.ntk[0, 0])
+    assert float(kernels(fc(phi=tp.relu, depth=1), x[[0, 2]]).error) < 1e-14  # equal points are known to be equal
+
+
 def test_kernels_are_differentiable_and_mappable() -> None:
     k = compiled(fc(phi=tp.erf, depth=2, sigma_w=1.3))
 

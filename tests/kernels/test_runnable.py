@@ -11,6 +11,7 @@ from jax import Array
 
 from architectures import ZOO
 from tensorprog.kernels import compiling
+from tensorprog.kernels import runnable as of_arrays
 from tensorprog.kernels.exact import compiled
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import symbolic
@@ -63,6 +64,20 @@ def test_an_outline_is_traced_once_and_not_compiled() -> None:
         assert run.outline({"x": X}, 2.0)["x"].shape == X.shape
         assert run.outline({"x": X}, 2.0) is run.outline({"x": X + 1}, 3.0)
     assert not [name for name in names if "cubes" in name]
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+def test_what_is_remembered_of_shapes_is_bounded(numpy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinds used last are kept; one that was forgotten is found again."""
+    monkeypatch.setattr(of_arrays, "KINDS", 2)
+    run = Runnable(lambda x: x + 1.0, numpy=numpy)
+    with jax.enable_x64(True):
+        first = run.outline(X[0])
+        for n in (1, 2):
+            run.outline(X[:n])
+        assert run.outline(X[0]) is not first
+        assert run.outline(X[0]) == first
+    assert run._seen.cache_info().currsize == 2
 
 
 def test_it_can_be_a_part_of_what_others_compile() -> None:

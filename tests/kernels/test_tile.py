@@ -133,6 +133,24 @@ def test_gradient_in_the_inputs() -> None:
         assert abs(slope - (corner(x[0, 0] + h) - corner(x[0, 0] - h)) / (2 * h)) < 1e-7
 
 
+@pytest.mark.parametrize("points", [101, 3])
+def test_constant_data_inside_a_jit(points: int) -> None:
+    """By a table and by the rules: computed when it is traced, in float64, whatever the precision and the arguments of the function around it."""
+    t, x = evaluator("homogeneous"), X[:points]
+    k = np.asarray(t(x)["ntk"])
+
+    def product(v):
+        found = t(x)["ntk"]
+        assert isinstance(found, jax.Array)
+        assert not isinstance(found, jax.core.Tracer)
+        return found.astype(v.dtype) @ v + t.diagonal(x).kernels["ntk"].astype(v.dtype)
+
+    v = np.ones(points, np.float32)
+    expected = k.sum(1) + np.diag(k)
+    np.testing.assert_allclose(jax.jit(product)(v), expected, rtol=1e-5)  # float32 sums of 101 numbers
+    np.testing.assert_allclose(jax.jit(lambda v: tp.kernels(NETWORKS["homogeneous"], x, parts=False).ntk.astype(v.dtype) @ v)(v), k.sum(1), rtol=1e-5)
+
+
 def test_kernels_without_parts() -> None:
     """The one entry point by tables."""
     found = tp.kernels(NETWORKS["homogeneous"], X, parts=False)

@@ -69,6 +69,7 @@ class Numbers:
         same: (N1, N2), true where left and right input are equal, or one answer for all pairs; needed where the graph has `Matched` nodes.
         known: what need not be computed, as `pattern` names what is read: a node at all positions, or a diagonal of it.
         plan: what is computed instead of the operations of some nodes (`plan`).
+        closest: (N1, N2) or for all pairs, what `rcond` is where directions are equal or opposite to rounding; 1: they are so in truth.
     """
 
     def __init__(
@@ -79,8 +80,10 @@ class Numbers:
         same: Array | bool | None = None,
         known: Mapping[S, Array] = MappingProxyType({}),
         plan: Mapping[Node, Op] = MappingProxyType({}),
+        closest: Array | float = 1.0,
     ) -> None:
         self._e, self._leaves, self._strategy, self._same, self._plan = e, leaves, strategy, same, plan
+        self._closest = jnp.asarray(closest).reshape(jnp.shape(closest) or (1, 1))
         self._arrays: dict[Node, Array] = {s.node: a for s, a in known.items() if is_whole(s)}
         self._diagonals = {s: a for s, a in known.items() if not is_whole(s)}
         self._coordinates: dict[Node, Coordinates] = {}
@@ -320,9 +323,10 @@ class Numbers:
         """Keep an estimate of arrays that are `turned` by half, and its reciprocal condition for every pair of points."""
         self.estimates.append(estimate)
         rcond = jnp.asarray(estimate.rcond)
-        if rcond.ndim > 2:
-            rcond = unturned(rcond, half) if rcond.ndim > 2 + half else rcond
-            rcond = rcond.min(range(2, rcond.ndim))
+        if rcond.ndim > 2 + half:
+            rcond = unturned(rcond, half)
+        rcond = jnp.where(rcond > 0, rcond, jnp.expand_dims(self._closest, range(2, max(rcond.ndim, 2))))
+        rcond = rcond.min(range(2, rcond.ndim))
         self.rcond = jnp.minimum(self.rcond, rcond)
 
     def _mixture(self, c: Coordinates, sums: list[Quadratic], problem: Problem) -> Array:
