@@ -244,8 +244,9 @@ def _input(program: Program, i: Input, given: Mapping[str, ArrayLike]) -> Array:
     for axis, found in zip(axes, xi.shape[xi.ndim - 1 - len(axes) : -1], strict=True):
         if found != program.size[axis]:
             raise InvalidProgram(f"[input] {i.name} has {found} positions along {axis}, whose size is {program.size[axis]}. Shape: {xi.shape}.")
-    if not isinstance(xi, Tracer) and not np.isfinite(np.asarray(xi)).all():
-        raise InvalidProgram(f"[input] {i.name} has entries that are NaN or infinite. Clean the data first.")
+    if not isinstance(xi, Tracer) and not (finite := np.isfinite(np.asarray(xi))).all():
+        first = tuple(map(int, np.argwhere(~finite)[0]))
+        raise InvalidProgram(f"[input] {i.name} has entries that are NaN or infinite, the first at {first}. Clean the data first.")
     return xi
 
 

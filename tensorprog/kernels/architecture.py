@@ -68,8 +68,10 @@ def arranged(found: Network, x: Floats) -> Floats:
     """Rows of numbers, (N, features), over the axes of the network's input, (N, *positions, d), in order.
 
     Raises:
-        InvalidProgram: the features do not divide among the positions.
+        InvalidProgram: a row is not finite, or the features do not divide among the positions.
     """
+    if len(bad := np.flatnonzero(~np.isfinite(x).all(axis=1))):
+        raise InvalidProgram(f"[input] X has NaN or infinite entries in row {bad[0]}. Remove or repair the row.")
     slot = found.program.inputs[0]
     sizes = tuple(found.program.size[a] for a in sorted(slot.axes))
     if x.shape[1] % prod(sizes):

@@ -70,7 +70,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _points(self, x: Table) -> Floats:
         check_is_fitted(self)
-        return arranged(self.network_, np.asarray(validate_data(self, x, reset=False, dtype=np.float64)))
+        return arranged(self.network_, np.asarray(validate_data(self, x, reset=False, dtype=np.float64, ensure_all_finite=False)))
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
@@ -111,7 +111,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _start(self, x: Table, y: Table) -> Floats:
         """Keep the network and the data; the targets, centred and scaled where asked for."""
-        x, y = validate_data(self, x, y, multi_output=True, y_numeric=True, dtype=np.float64)
+        x, y = validate_data(self, x, y, multi_output=True, y_numeric=True, dtype=np.float64, ensure_all_finite=False)
         y = np.asarray(y, np.float64)
         self.network_ = built(self.architecture, self.options)
         self.points_ = arranged(self.network_, x)
@@ -261,7 +261,7 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         Raises:
             InvalidProgram: one class only, or an unknown loss.
         """
-        x, y = validate_data(self, X, y, dtype=np.float64)
+        x, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

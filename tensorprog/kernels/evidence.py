@@ -17,6 +17,8 @@ from scipy.optimize import minimize
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.limit.data import Data, data_of, variances
+from tensorprog.kernels.assembly import count
+from tensorprog.kernels.dynamics.trajectory import start
 from tensorprog.kernels.exact import compiled, same_points
 from tensorprog.kernels.precision import double
 from tensorprog.language.instr import Embedding, Gaussian, InitVector
@@ -64,7 +66,7 @@ def tuned(
         noise: where the noise starts; it stays if not `tune_noise`.
 
     Raises:
-        InvalidProgram: a name that is no tensor with a variance, a noise that is not positive.
+        InvalidProgram: a name that is no tensor with a variance, a noise that is not positive, targets that do not fit the points.
     """
     kernels = compiled(network)
     unit = {r.vector: r.sigma**2 for r in network.readouts}  # a readout vector is N(0, 1), and its sigma a factor
@@ -75,7 +77,10 @@ def tuned(
         raise InvalidProgram(f"[evidence] {unknown[0]} is no tensor with a variance. There are {', '.join(known)}.")
     if not noise > 0:
         raise InvalidProgram(f"[evidence] the noise is {noise}. Start from a positive number.")
-    points, target = data_of(network.program, x, "x"), jnp.asarray(y, float)
+    points = data_of(network.program, x, "x")
+    if not count(points):
+        raise InvalidProgram("[evidence] there are no points. Give at least one.")
+    target = jnp.asarray(start(count(points), y, None)[0], float)
 
     @jax.jit
     def value_and_slope(logs: Array) -> tuple[Array, Array]:
@@ -89,9 +94,9 @@ def tuned(
         cost, slope = value_and_slope(jnp.asarray(logs))
         return (float(cost), np.asarray(slope)) if np.isfinite(cost) else (1e300, np.zeros_like(logs))
 
-    start, reach = np.log([*(known[name] for name in chosen), noise]), np.log(RANGE)
-    bounds = [(s - reach, s + reach) for s in start[:-1]] + [(start[-1] - reach, start[-1] + reach) if tune_noise else (start[-1], start[-1])]
-    found = minimize(step, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    first, reach = np.log([*(known[name] for name in chosen), noise]), np.log(RANGE)
+    bounds = [(s - reach, s + reach) for s in first[:-1]] + [(first[-1] - reach, first[-1] + reach) if tune_noise else (first[-1], first[-1])]
+    found = minimize(step, first, jac=True, method="L-BFGS-B", bounds=bounds)
     best = dict(zip(chosen, map(float, np.exp(found.x[:-1]))))
     return Tuned(with_variances(network, best), best, float(np.exp(found.x[-1])), -float(found.fun), bool(found.success), int(found.nfev))
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from tensorprog.errors import OutsideTheory
+from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.interpret.particles import particles
 from tensorprog.interpret.particles.construction import Construction, Dots, stack
@@ -54,12 +54,14 @@ def particle_kernels(
     right = left if x2 is None else data_of(network.program, x2, "x2")
     both = left if x2 is None else {name: jnp.concatenate([left[name], right[name]]) for name in left}
     n1, n2 = (next(iter(side.values())).shape[0] for side in (left, right))
+    if not max(n1, n2):
+        raise InvalidProgram("[input] there are no points to sample. Give at least one.")
     sides = slice(0, n1), slice(0, n2) if x2 is None else slice(n1, n1 + n2)
     sampled = particles(b.program, samples=samples, replicates=replicates, key=key, inputs=both, scalars=scalars, dots=dots, chunk=chunk)
     parameters = [name for name in network.parameters if network.trained(name).rate != 0.0]
     found = sampled.estimate(lambda c: _Contributions(network, b, c, sides).all(parameters))
     nngp, ntk, *parts = found.value
-    return Kernels(nngp, ntk, dict(zip(parameters, parts, strict=True)), jnp.asarray(found.error)[:2].max(), found.method)
+    return Kernels(nngp, ntk, dict(zip(parameters, parts, strict=True)), jnp.asarray(found.error)[:2].max(initial=0.0), found.method)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from math import prod
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,12 +11,14 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.dynamics import gradient_flow
+from tensorprog.kernels.dynamics.trajectory import finite
 from tensorprog.kernels.krylov import Solved, conjugate_gradients, lanczos_flow
 from tensorprog.kernels.tiles.matrix import TiledMatrix
 
 Floats = NDArray[np.floating]
 Method = Literal["cholesky", "conjugate gradients"]
 ROUNDING = 16  # units in the last place by which entries of a kernel may be off
+UNSOLVED = 0.1  # of the targets: what is left of them beyond which a factor has solved nothing
 
 
 class Factor(NamedTuple):
@@ -82,7 +85,8 @@ def solve(
         rank, tolerance, steps: of the iteration.
 
     Raises:
-        InvalidProgram: shapes that do not fit, a kernel that is not positive semidefinite, a tolerance that is not reached.
+        InvalidProgram: shapes that do not fit, numbers that are not finite, a kernel that is not symmetric or positive semidefinite, targets that it
+            does not reach (equal points with different ones and no ridge), a tolerance that is not reached.
     """
     target = np.asarray(y, np.float64)
     shape = kernel.shape if isinstance(kernel, TiledMatrix) else np.shape(kernel)
@@ -90,15 +94,44 @@ def solve(
         raise InvalidProgram(f"[shape] the kernel has shape {shape} and y {target.shape}; wanted (N, N) and (N,) or (N, k).")
     if not ridge >= 0 or not time >= 0:
         raise InvalidProgram(f"[ridge] the ridge is {ridge} and the time {time}. Give numbers >= 0.")
+    if method not in (None, *get_args(Method)):
+        raise InvalidProgram(f"[method] there is no method {method!r}. Take {' or '.join(map(repr, get_args(Method)))}.")
+    finite("y", target)
+    if not isinstance(kernel, TiledMatrix):
+        _require_symmetric(kernel)
+    if not target.size:
+        return Solved(np.zeros_like(target), 0.0, 0)
     if method == "conjugate gradients" or (method is None and isinstance(kernel, TiledMatrix)):
         k = kernel if isinstance(kernel, TiledMatrix) else np.asarray(kernel, np.float64)
         if np.isinf(time):
             return conjugate_gradients(k, target, ridge, rank=rank, tolerance=tolerance, steps=steps)
         return lanczos_flow(k, target, time, ridge, tolerance=tolerance, steps=steps)
     if np.isinf(time):
-        found = factor(kernel, ridge)
-        return Solved(found.solve(target), 0.0, 0)
+        return _solved(factor(kernel, ridge), target)
     return Solved(np.asarray(gradient_flow(np.asarray(kernel), target, np.array([time]), ridge=ridge).dual[0]), 0.0, 0)
+
+
+def _require_symmetric(kernel: ArrayLike) -> None:
+    k = np.asarray(kernel)
+    k = k if np.issubdtype(k.dtype, np.floating) else k.astype(np.float64)
+    finite("kernel", k)
+    skew = np.abs(k - k.T).max(initial=0.0)
+    if skew > 1e-5 * np.abs(k).max(initial=0.0):
+        raise InvalidProgram(f"[symmetric] the kernel differs from its transpose by {skew:.3g}. K(train, train) is wanted, not K(test, train).")
+
+
+def _solved(found: Factor, y: Floats) -> Solved:
+    """By a factor, with what it leaves of y, |y - (K + ridge) a| / |y|."""
+    dual = found.solve(y)
+    left = y - found.lower @ (found.lower.T @ dual) + found.jitter * dual
+    size = np.linalg.norm(y, axis=0)
+    error = float((np.linalg.norm(left, axis=0) / np.where(size > 0, size, 1.0)).max(initial=0.0))
+    if not error <= UNSOLVED:
+        raise InvalidProgram(
+            f"[solve] the kernel does not reach the targets: {error:.1g} of them is left. Equal points with different targets, or points too close "
+            "for rounding, have no interpolation: add a ridge, or take a finite time."
+        )
+    return Solved(dual, error, 0)
 
 
 class At(NamedTuple):
@@ -132,7 +165,7 @@ def posterior_at(
         raise InvalidProgram(
             f"[shape] cross {across.shape}, test_variance {np.shape(test_variance)}, y {target.shape}: wanted (M, N), (M,), (N, ..)."
         )
-    flat = target.reshape(len(target), -1)
+    flat = target.reshape(len(target), prod(target.shape[1:]))
     both = solve(train, np.concatenate([flat, across.T], axis=1), ridge=noise, method=method, rank=rank, tolerance=tolerance, steps=steps).dual
     weights, gain = both[:, : flat.shape[1]], both[:, flat.shape[1] :]
     return At((across @ weights).reshape(len(across), *target.shape[1:]), np.asarray(test_variance) - np.einsum("mn,nm->m", across, gain))

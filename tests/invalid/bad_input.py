@@ -48,6 +48,15 @@ DATA = [
     invalid("one input without the axis of points", "tp.kernels(net, np.ones(5))", "[input] x1 for x has shape (5,), not (N, d)"),
     invalid("NaN in the data", "tp.kernels(net, np.where(X > 0.9, np.nan, X))", "[input] x1 for x has NaN or infinite entries in row 2"),
     invalid("infinite data", "tp.converge(net, np.where(X < 0, np.inf, X), [16, 32], seeds=2)", "NaN or infinite entries in row 0"),
+    invalid("complex data", "tp.kernels(net, X + 1j)", "[input] x1 for x are complex numbers"),
+    invalid("no features", "tp.kernels(net, X[:, :0])", "[input] x1 for x has no features"),
+    invalid("NaN in a row to fit", "tp.NTKRegressor(net).fit(np.where(X > 0.9, np.nan, X), X[:, 0])", "X has NaN or infinite entries in row 2"),
+    invalid("NaN at one width", "tp.apply(net, {}, 8, np.where(X > 0.9, np.nan, X))", "the first at (2,"),
+    invalid("no points to sample", "import jax; tp.particle_kernels(net, X[:0], key=jax.random.key(0))", "no points to sample"),
+    invalid("no points to train on", "tp.gradient_flow(np.ones((0, 0)), np.ones(0), [1.0])", "[shape] kernel is that of no training points"),
+    invalid("no points to tune on", "tp.tuned(net, X[:0], np.ones(0))", "[evidence] there are no points"),
+    invalid("targets that do not fit the points", "tp.tuned(net, X, np.ones(1))", "[shape] y has shape (1,)"),
+    invalid("a moment of what is no variable", "tp.limit(net.program, X).product('nothing', 'nothing')", "has no variable nothing. There are"),
     invalid("targets that do not fit", "tp.gradient_descent(np.eye(3), np.ones(4), rate=0.1, steps=2)", "[shape] y has shape (4,)"),
 ]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tensorprog as tp
+from architectures import ZOO
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.kernels.limit import compiled, kernels
 from tensorprog.kernels.paths import path_ntk
@@ -238,6 +239,17 @@ def test_equal_opposite_and_zero_inputs() -> None:
         assert np.all(np.asarray(k.ntk)[4] == 0)
     odd = kernels(fc(phi=tp.erf, depth=2), x)
     np.testing.assert_allclose(odd.ntk[0, 3], -odd.ntk[0, 0], rtol=1e-12)
+
+
+def test_a_network_read_again_is_the_same_computation() -> None:
+    """To the bit, in this process and in any other: nothing depends on where objects lie in memory, as the order of a set of them does."""
+    like = {"x": jax.ShapeDtypeStruct((2, 3, 3, 2), np.float64)}
+    texts: set[str] = set()
+    for _ in range(5):
+        with jax.enable_x64(True):
+            tile = compiled(ZOO["cnn2d"](height=3, width=3)).tile
+            texts.add(tile.inside.lower(like, like, jax.ShapeDtypeStruct((2, 2), bool), {}).as_text())
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize("theta", [1e-6, 1e-7, 5e-8, 1e-9, 1e-12])

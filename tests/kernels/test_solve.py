@@ -94,14 +94,32 @@ def test_jitter_is_as_large_as_rounding_and_no_larger(whole: np.ndarray) -> None
     assert single.jitter <= 16 * np.finfo(np.float32).eps * np.trace(whole)
 
 
-def test_no_points_are_solved() -> None:
-    assert solve(np.zeros((0, 0)), np.zeros((0, 2))).dual.shape == (0, 2)
+@pytest.mark.parametrize("method", ["cholesky", "conjugate gradients"])
+@pytest.mark.parametrize("time", [1.0, np.inf])
+def test_no_points_are_solved(time: float, method: str, whole: np.ndarray) -> None:
+    assert solve(np.zeros((0, 0)), np.zeros((0, 2)), time=time, method=method).dual.shape == (0, 2)
+    prior = posterior_at(whole[:0, :0], whole[:3, :0], np.ones(3), Y[:0], noise=0.1, method=method)
+    np.testing.assert_array_equal(prior.mean, np.zeros((3, 2)))
+    np.testing.assert_array_equal(prior.variance, np.ones(3))
+
+
+def test_a_factor_says_what_it_leaves_of_the_targets(whole: np.ndarray) -> None:
+    found = solve(whole, Y)
+    left = np.linalg.norm(Y - whole @ found.dual, axis=0) / np.linalg.norm(Y, axis=0)
+    assert np.max(left) < 1e-9  # rounding times the condition of the kernel, some 1e4
+    assert found.error < 1e-9
 
 
 REFUSED = {
     "not positive": (lambda k: factor(k - 0.5 * np.eye(40)), r"least eigenvalue is -0\.\d+, more than rounding explains"),
     "not finite": (lambda k: factor(k * np.nan), "not finite"),
     "another shape": (lambda k: solve(k, Y[:3]), "wanted \\(N, N\\)"),
+    "targets that are not finite": (lambda k: solve(k, np.where(np.arange(40) == 3, np.nan, 1.0)), r"y\[3\] is nan"),
+    "entries that are not finite": (lambda k: solve(k * np.nan, Y, method="conjugate gradients"), r"kernel\[0, 0\] is nan"),
+    "no symmetric kernel": (lambda k: solve(np.triu(k), Y), "differs from its transpose"),
+    "no method": (lambda k: solve(k, Y, method="lu"), "Take 'cholesky' or 'conjugate gradients'"),
+    "equal points, different targets": (lambda k: solve(np.ones((2, 2)), [1.0, -1.0]), "the kernel does not reach the targets"),
+    "the same by iteration": (lambda k: solve(np.ones((2, 2)), [1.0, -1.0], method="conjugate gradients"), "reached an error of"),
     "a negative ridge": (lambda k: solve(k, Y, ridge=-1.0), "ridge is -1"),
     "a tolerance out of reach": (lambda k: conjugate_gradients(k, Y, rank=0, steps=2), "error of .* in 2 steps; wanted 1e-10. Take a larger"),
     "too few Lanczos steps": (lambda k: lanczos_flow(k, Y, 50.0, steps=3), "Lanczos reached an error"),

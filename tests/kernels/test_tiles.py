@@ -185,7 +185,11 @@ def test_a_full_disk_leaves_a_valid_store(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_points_and_one_point(tmp_path: Path) -> None:
-    assert np.asarray(tiled_kernels(NET, X[:0], store=tmp_path / "0").group["ntk"]).shape == (0, 0)
+    none = tiled_kernels(NET, X[:0], store=tmp_path / "0")
+    assert none.error == 0
+    assert np.asarray(none.matrix("ntk")).shape == (0, 0)
+    assert none.matrix("ntk").diagonal().shape == (0,)
+    np.testing.assert_array_equal(tiled_kernels(NET, X, X[:0], store=tmp_path / "few").matrix("ntk") @ np.zeros(0), np.zeros(len(X)))
     one = tiled_kernels(NET, X[:1], store=tmp_path / "1").matrix("ntk")
     np.testing.assert_allclose(np.asarray(one), np.asarray(tp.kernels(NET, X[:1]).ntk), rtol=1e-14)
 

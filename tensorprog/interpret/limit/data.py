@@ -83,7 +83,7 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
     """The data of every input slot as (N, *positions, d), checked.
 
     Raises:
-        InvalidProgram: a missing input, a wrong number or size of positions, different numbers of points, NaN or infinite entries.
+        InvalidProgram: a missing input, a wrong number or size of positions, no features, different numbers of points, NaN or infinite entries.
     """
     if x is None:
         x = {}
@@ -99,11 +99,15 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
         if slot.name not in x:
             raise InvalidProgram(f"[input] {label} lacks {slot.name}. Give an array of shape (N, {', '.join([*slot.axes, 'd'])}).")
         a = _numbers(x[slot.name], f"{label} for {slot.name}")
-        a = a if jnp.issubdtype(a.dtype, jnp.floating) else a.astype(jnp.zeros(()).dtype)
+        if jnp.iscomplexobj(a):
+            raise InvalidProgram(f"[input] {label} for {slot.name} are complex numbers. Give real ones: real and imaginary parts as features.")
+        a = a if a.dtype in (jnp.float32, jnp.float64) else a.astype(jnp.zeros(()).dtype)
         shape = tuple(program.size[axis] for axis in sorted(slot.axes))
         if a.ndim != len(shape) + 2 or a.shape[1:-1] != shape:
             wanted = ", ".join(["N", *(f"{axis}={n}" for axis, n in zip(sorted(slot.axes), shape, strict=True)), "d"])
             raise InvalidProgram(f"[input] {label} for {slot.name} has shape {a.shape}, not ({wanted}). Put the points first and the features last.")
+        if not a.shape[-1]:
+            raise InvalidProgram(f"[input] {label} for {slot.name} has no features: its shape is {a.shape}. Give at least one.")
         out[slot.name] = a
     if len({a.shape[0] for a in out.values()}) > 1:
         counts = ", ".join(f"{name}: {a.shape[0]}" for name, a in out.items())

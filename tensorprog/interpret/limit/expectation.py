@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import assert_never
 
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
@@ -106,7 +107,10 @@ class Expectations:
         x, y = (a.factor, b.factor) if a.factor.id <= b.factor.id else (b.factor, a.factor)
         known = self._dependent.get((x.id, y.id))
         if known is None:
-            known = any(r is q or (r.group == q.group and not self.s.is_zero(self.covariance_of_roots(r, q))) for r in x.roots for q in y.roots)
+            pairs = product(*(sorted(f.roots, key=lambda r: r.id) for f in (x, y)))  # what is made first stands first, in every process
+            known = not x.roots.isdisjoint(y.roots) or any(
+                r.group == q.group and not self.s.is_zero(self.covariance_of_roots(r, q)) for r, q in pairs
+            )
             self._dependent[x.id, y.id] = known
         return known
 

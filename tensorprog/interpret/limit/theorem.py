@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,9 +15,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.data import Data, data_of, leaves
 from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.lift import Value
 from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
@@ -67,7 +69,7 @@ class Limit:
 
     def gram(self, x: str, y: str) -> Array:
         """E Z^x Z^y between all positions of x and all positions of y: (N, *positions of x, *positions of y)."""
-        env = self._master.env(LEFT, (x, y))
+        env = self._env((x, y))
         s = self._master.pair(env[x], env[y])
         return self._values([(s, (*self.program.axes_of[x], *map(primed, self.program.axes_of[y])))])[0].value
 
@@ -78,9 +80,16 @@ class Limit:
     def estimates(self, psis: Sequence[Expr]) -> list[Estimate]:
         """E psi of several expressions at once: what they share is computed once. The method is that of all together."""
         master = self._master
-        env = master.env(LEFT, {name for psi in psis for name in refs(psi)})
+        env = self._env({name for psi in psis for name in refs(psi)})
         asked = [(master.expect(psi, env), axes_of(psi, self.program.axes_of)) for psi in psis]
         return self._values(asked)
+
+    def _env(self, names: Collection[str]) -> Mapping[str, Value]:
+        """The limits of variables of the program."""
+        known = (*self.program.init, *self.program.instruction)
+        if unknown := sorted({*names}.difference(known)):
+            raise InvalidProgram(f"[limit] {self.program.name} has no variable {unknown[0]}. There are {', '.join(known)}.")
+        return self._master.env(LEFT, names)
 
     def _values(self, asked: Sequence[tuple[S, tuple[str, ...]]]) -> list[Estimate]:
         fetch = leaves(self.program, (self.data, self.data), self.given, self.overrides)

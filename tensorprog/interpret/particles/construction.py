@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import log2
+from math import log2, prod
 from typing import Any, Literal, assert_never
 
 import jax
@@ -85,10 +85,10 @@ class Construction:
         out: Any = form.mean + form.factor @ roots[form.dims]
         start = 0
         for arg in self.dots[name].args if name in self.dots else ():
-            y = values[arg].reshape(-1, values[arg].shape[-1])
+            y = values[arg].reshape(prod(values[arg].shape[:-1]), values[arg].shape[-1])
             out += self.dots[name].weights[:, start : start + len(y)] @ y
             start += len(y)
-        return out.reshape(*form.shape, -1)
+        return out.reshape(*form.shape, out.shape[-1])
 
     def others(self, psi: Expr) -> dict[int, dict[str, Array]]:
         """What psi reads at other coordinates: iid copies, for each coordinate samples of its own, COPIES pairs (triples ..) of them in all."""

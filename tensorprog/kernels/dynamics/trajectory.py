@@ -59,7 +59,7 @@ class Blocks(NamedTuple):
 # What is given.
 
 
-def finite(name: str, array: Array) -> None:
+def finite(name: str, array: Array | np.ndarray) -> None:
     """Raises InvalidProgram where a concrete array has a NaN or an infinity."""
     if not traced(array) and not np.isfinite(concrete := np.asarray(array)).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(concrete))[0])
@@ -73,7 +73,9 @@ def kernel_matrix(name: str, kernel: ArrayLike, dtype: Precision = "float64") ->
         InvalidProgram: it is none of that; a kernel over outputs (N, N, k, k) is named.
     """
     k = jnp.asarray(kernel, dtype=floats(dtype))
-    if k.ndim != 2 or k.shape[0] != k.shape[1] or not k.shape[0]:
+    if k.shape == (0, 0):
+        raise InvalidProgram(f"[shape] {name} is that of no training points. Give at least one.")
+    if k.ndim != 2 or k.shape[0] != k.shape[1]:
         raise InvalidProgram(f"[shape] {name} has shape {k.shape}; wanted (N, N), the kernel of one output on the training points.")
     finite(name, k)
     if not traced(k):

@@ -59,7 +59,7 @@ class TiledMatrix:
 
     def diagonal(self) -> Floats:
         """K(x, x) of every point of a square matrix."""
-        return np.concatenate([np.diagonal(self.fetch(i, i)) for i in range(self.grid.shape[0])])
+        return np.concatenate([np.zeros(0, self.dtype), *(np.diagonal(self.fetch(i, i)) for i in range(self.grid.shape[0]))])
 
     def column(self, point: int) -> Floats:
         """K(x1, x2[point]), reading one column of tiles."""

@@ -60,7 +60,7 @@ class KernelStore:
     @property
     def error(self) -> float:
         """The largest absolute error of any stored entry."""
-        return float(np.nanmax(self._array("error")[:]))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return float(np.nanmax(self._array("error")[:], initial=0.0))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def write(self, tile: TileIndex, found: Kernel) -> None:
         """Store a tile; when this fails or is killed, the tile is absent and the others are as they were.
@@ -101,13 +101,12 @@ class KernelStore:
             InvalidProgram: no such kernel, or one with output positions.
             Incomplete: tiles are missing.
         """
-        first = self.read(name, self.grid.tiles[0])
-        if first.ndim > 2:
-            raise InvalidProgram(f"[store] {name} has output positions {first.shape[2:]}: it is no matrix. Read its tiles.")
-        if missing := self.missing():
-            self.read(name, missing[0])
+        for tile in self.missing()[:1] or self.grid.tiles[:1]:
+            self.read(name, tile)
         stored, grid = self._array(name), self.grid  # opened once
-        return TiledMatrix(grid, first.dtype, lambda i, j: np.asarray(stored[grid.row(i), grid.column(j)]))
+        if stored.ndim > 2:
+            raise InvalidProgram(f"[store] {name} has output positions {stored.shape[2:]}: it is no matrix. Read its tiles.")
+        return TiledMatrix(grid, np.dtype(stored.dtype), lambda i, j: np.asarray(stored[grid.row(i), grid.column(j)]))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         found = self.group[name]
