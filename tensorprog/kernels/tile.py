@@ -49,7 +49,7 @@ class Served(NamedTuple):
 class Tile:
     """(x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)} of the kernels asked for; see `tile`."""
 
-    def __init__(self, network: Network, get: Iterable[Output], dtype: Precision, strategy: Strategy) -> None:
+    def __init__(self, network: Network, get: Output | Iterable[Output], dtype: Precision, strategy: Strategy) -> None:
         if dtype not in ("float64", "float32"):
             raise InvalidProgram(f"[kernel] kernels are of dtype float64 or float32, not {dtype}.")
         self.asked = wanted(get)
@@ -118,7 +118,7 @@ class Tile:
         return Result(jax.device_put(kernels), jax.device_put(np.float64(max(float(found.error), rounding))), found.method)
 
 
-def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
+def tile(network: Network, get: Output | Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
     """The kernels of a network as a function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)}, to be called many times.
 
     Where the kernels depend on each pair of points through their norms and their angle alone (`kernels.pairs`), many pairs are evaluated by tables,
@@ -136,7 +136,7 @@ def tile(network: Network, get: Iterable[Output] = OUTPUTS, *, dtype: Precision 
     return Tile(network, get, dtype, strategy)
 
 
-def wanted(get: Iterable[Output]) -> tuple[Output, ...]:
+def wanted(get: Output | Iterable[Output]) -> tuple[Output, ...]:
     """The outputs asked for, in the order of OUTPUTS."""
     names = {get} if isinstance(get, str) else set(get)
     unknown = sorted(names - set(OUTPUTS))
