@@ -94,11 +94,12 @@ def named(k: Kernels) -> dict[str, Array]:
     return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
 
 
-def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype: np.dtype, *, parts: bool) -> Kernels:
+def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype: np.dtype, *, parts: bool, threads: bool = True) -> Kernels:
     """The kernels of left and right (None: left, symmetric to the last bit) from those of their parts.
 
     Args:
         like: the shapes and method of a block.
+        threads: side by side; many small steps of NumPy are faster one after another.
     """
     others = right or left
     shape = left.points, others.points
@@ -121,7 +122,12 @@ def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype
             here[:] = k
         errors.append(float(found.error))
 
-    in_threads(one, [(p, q) for p in left.parts for q in others.parts if right is not None or p <= q])
+    places = [(p, q) for p in left.parts for q in others.parts if right is not None or p <= q]
+    if threads:
+        in_threads(one, places)
+    else:
+        for place in places:
+            one(place)
     arrays = {name: jax.device_put(a) for name, a in whole.items()}
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
     return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jax.device_put(np.max(errors, initial=0.0)), like.method)

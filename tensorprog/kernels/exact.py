@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial, reduce
@@ -24,7 +24,7 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, method_of, methods_of, rounding
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
-from tensorprog.kernels.diagonal import ONCE, Diagonal, Given, diagonal
+from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
 from tensorprog.kernels.precision import Precision, at_once, traced
 from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
@@ -35,6 +35,7 @@ from tensorprog.language.valid import check
 FIRST = np.int32(0)
 SINGLE = 3e-5  # of the kernels of the points themselves: the rounding up to which a block in float32 stands
 CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
+FEW = 1 << 21  # pairs of positions of pairs of points that NumPy computes before a compiler has read what is to be computed
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Compiled:
         numbers = {name: np.asarray(v, precision) for name, v in given.items()}
         n, m = count(left), count(right or left)
         size = self._size(CACHED, self.once.positions, n, m)
-        few = max(n, m) <= size and 0 < n * m * self.once.positions <= ONCE
+        few = 0 < n * m * self.once.positions <= (2 * FEW if right is None else FEW)
         (x, own), (y, other) = (parted((points, alone.own), count(points), size, precision) for points in (left, right or left))
         same = jax.ShapeDtypeStruct((count(x, 1), count(y, 1)), bool)
         with jax.enable_x64(precision == "float64"):
@@ -109,14 +110,15 @@ class Compiled:
             like = self.pair.outline(*arguments)
             if not is_exact(like):
                 return None
-            with nullcontext() if few and not self.pair.met(*arguments) else self.pair.ahead(*arguments), jax.enable_x64(True):
+            way = self.pair.way(*arguments) if few else self.pair
+            compiled = way is self.pair
+            with self.pair.ahead(*arguments) if compiled else nullcontext(), jax.enable_x64(True):
                 rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
-        return assembled(self._blocks(rows, columns or rows, given, precision, few=few), rows, columns, like, np.dtype(dtype), parts=self.parts)
+        block = self._blocks(way, rows, columns or rows, given, precision)
+        return assembled(block, rows, columns, like, np.dtype(dtype), parts=self.parts, threads=compiled)
 
-    def _blocks(self, left: Side, right: Side, given: Given, dtype: Precision, *, few: bool) -> Block:
+    def _blocks(self, pair: Callable[..., Kernels], left: Side, right: Side, given: Given, dtype: Precision) -> Block:
         """The kernels of blocks of points that differ: in float64, or in float32 where rounding allows it."""
-
-        pair = self.pair.once if few else self.pair
 
         @cache
         def read(dtype: Precision) -> tuple[Any, ...]:

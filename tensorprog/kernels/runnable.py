@@ -16,7 +16,7 @@ from jax.stages import Wrapped
 from tensorprog.kernels.compiling import known
 from tensorprog.kernels.precision import floats, traced
 from tensorprog.kernels.symbolic import Symbolic, nodes
-from tensorprog.kernels.uncompiled import by_numpy, traced_once
+from tensorprog.kernels.uncompiled import traced_once
 
 T = TypeVar("T")
 DEEP = 250  # scalars of a pair of points, those of some 13 dense layers
@@ -25,7 +25,7 @@ KINDS = 256  # of arguments that are remembered, those used last
 
 @dataclass
 class Seen(Generic[T]):
-    """What is remembered of arguments of one kind: the outline of the result, whether `once` met them, whether `ahead` compiled for them."""
+    """What is remembered of arguments of one kind: the outline of the result, whether `way` met them, whether `ahead` compiled for them."""
 
     outline: T | None = None
     met: bool = False
@@ -60,19 +60,19 @@ class Runnable(Generic[T]):
         return self.inside(*args) if traced(args) else self.call(*args)
 
     def once(self, *args: Any) -> T:
-        """By NumPy at the first call with arguments of this kind, which for small ones takes less time than to compile it; compiled from then on.
+        """Of these arguments; see `way`."""
+        return self(*args) if traced(args) else self.way(*args)(*args)
+
+    def way(self, *like: Any) -> Callable[..., T]:
+        """By NumPy the first time that arguments of this kind are met, which for small ones takes less time than to compile it; then compiled.
 
         The two agree to rounding.
         """
-        seen = self._seen(_kind(args))
-        if seen.met or not self.jitted or traced(args):
-            return self(*args)
+        seen = self._seen(_kind(like))
+        if seen.met or not self.jitted:
+            return self
         seen.met = True
-        return by_numpy(self.inside, *args)  # which has been traced for the outline
-
-    def met(self, *args: Any) -> bool:
-        """Whether `once` was called with such arguments."""
-        return self._seen(_kind(args)).met
+        return traced_once(self.inside)  # which has been traced for the outline
 
     def outline(self, *args: Any) -> T:
         """The shapes, types and method of what it returns, once for arguments of one kind: it is traced, and not computed."""

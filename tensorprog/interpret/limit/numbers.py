@@ -83,7 +83,7 @@ class Numbers:
         closest: Array | float = 1.0,
     ) -> None:
         self._e, self._leaves, self._strategy, self._same, self._plan = e, leaves, strategy, same, plan
-        self._closest = jnp.asarray(closest).reshape(jnp.shape(closest) or (1, 1))
+        self._closest = closest
         self._arrays: dict[Node, Array] = {s.node: a for s, a in known.items() if is_whole(s)}
         self._diagonals = {s: a for s, a in known.items() if not is_whole(s)}
         self._coordinates: dict[Node, Coordinates] = {}
@@ -325,7 +325,8 @@ class Numbers:
         rcond = jnp.asarray(estimate.rcond)
         if rcond.ndim > 2 + half:
             rcond = unturned(rcond, half)
-        rcond = jnp.where(rcond > 0, rcond, jnp.expand_dims(self._closest, range(2, max(rcond.ndim, 2))))
+        closest = self._closest if isinstance(self._closest, float) else jnp.expand_dims(self._closest, range(2, max(rcond.ndim, 2)))
+        rcond = jnp.where(rcond > 0, rcond, closest)
         rcond = rcond.min(range(2, rcond.ndim))
         self.rcond = jnp.minimum(self.rcond, rcond)
 
