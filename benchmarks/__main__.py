@@ -20,10 +20,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.environment import PLACE, peer
+from benchmarks.environment import PLACE, peer, translate
 from benchmarks.workloads import WORKLOADS, Workload, as_json
 
 HERE = Path(__file__).parent
+WIDTH = 160  # of the table where no terminal says its own
 UNSEEN = ("XLA_FLAGS", "OMP_NUM_THREADS", "PYTHONPATH")  # both programs run as a user would run them
 
 
@@ -86,7 +87,7 @@ def shown(rows: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
 
     def seconds(row: dict[str, Any], name: str, what: str) -> str:
         value = row.get(name, {}).get(what)
-        return "" if value is None else f"{value:.4f}" if what == "median" else f"{value:.1f}"
+        return "" if value is None else f"{value:.4f}" if what == "median" else f"{value:.2f}"
 
     out: list[tuple[str, ...]] = []
     for row in rows.values():
@@ -136,6 +137,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     other = peer(options.peer)
     programs = {"ours": (Path(sys.executable), "ours.py")} | ({"peer": (other, "peer.py")} if other else {})
+    for python, _ in programs.values():
+        translate(python)
     sides = {name: Side(python, script, options.out / f"{name}.log") for name, (python, script) in programs.items()}
     versions = {f"{name} {package}": v for name, side in sides.items() for package, v in side.versions.items()}
     record: dict[str, Any] = {"machine": machine(), "versions": versions, "rows": {}}
@@ -147,7 +150,7 @@ def main() -> None:
     table = Table(*HEAD)
     for row in shown(record["rows"]):
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
     for side in sides.values():
         side.close()
 

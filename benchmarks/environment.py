@@ -22,3 +22,9 @@ def peer(place: Path = PLACE) -> Path | None:
         return None
     ready.touch()
     return python
+
+
+def translate(python: Path) -> None:
+    """Leaves the bytecode of JAX on disk, which not every installer does: else the first call of the program that imports later pays for that."""
+    places = "[os.path.dirname(package.__file__) for package in (jax, jaxlib)]"
+    subprocess.run([python, "-c", f"import compileall, os, jax, jaxlib\nfor place in {places}: compileall.compile_dir(place, quiet=2)"], check=True)
