@@ -260,4 +260,5 @@ def _pair(
         numbers = Numbers(found.master.e, fetch, strategy, same=False, known=once.known(row, column), plan=once.plan, closest=closest(found))
         nngp, ntk, by_parameter = values(found, numbers, (count(left), count(right)), parts=parts)
     relative = rounding(jnp.ones(same.shape), expectations(found)) / jnp.where(same, 1.0, numbers.rcond)
+    relative = jnp.minimum(relative, 2.0)  # |K(x, x')|^2 <= K(x, x) K(x', x')
     return Kernels(nngp, ntk, by_parameter, relative, method_of(methods_of(numbers)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from math import prod
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -79,7 +78,7 @@ def _input_axes(program: Program, name: str) -> tuple[str, ...]:
     return next(i.axes for i in program.inputs if i.name == name)
 
 
-def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs") -> dict[str, Array]:
+def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs") -> dict[str, Array | np.ndarray]:
     """The data of every input slot as (N, *positions, d), checked.
 
     Raises:
@@ -94,14 +93,14 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
                 f"[input] {label} is one array, but the program has {len(program.inputs)} inputs ({names}). Give a mapping from input to array."
             )
         x = {program.inputs[0].name: x}
-    out: dict[str, Array] = {}
+    out: dict[str, Array | np.ndarray] = {}
     for slot in program.inputs:
         if slot.name not in x:
             raise InvalidProgram(f"[input] {label} lacks {slot.name}. Give an array of shape (N, {', '.join([*slot.axes, 'd'])}).")
         a = _numbers(x[slot.name], f"{label} for {slot.name}")
         if jnp.iscomplexobj(a):
             raise InvalidProgram(f"[input] {label} for {slot.name} are complex numbers. Give real ones: real and imaginary parts as features.")
-        a = a if a.dtype in (jnp.float32, jnp.float64) else a.astype(jnp.zeros(()).dtype)
+        a = a if a.dtype in (jnp.float32, jnp.float64) else a.astype(jnp.result_type(float))
         shape = tuple(program.size[axis] for axis in sorted(slot.axes))
         if a.ndim != len(shape) + 2 or a.shape[1:-1] != shape:
             wanted = ", ".join(["N", *(f"{axis}={n}" for axis, n in zip(sorted(slot.axes), shape, strict=True)), "d"])
@@ -119,14 +118,17 @@ def data_of(program: Program, x: ArrayLike | Data | None, label: str = "inputs")
     return out
 
 
-def _numbers(x: ArrayLike, what: str) -> Array:
+def _numbers(x: ArrayLike, what: str) -> Array | np.ndarray:
+    """x as it was given: what NumPy has stays there, a copy."""
+    if isinstance(x, np.ndarray) and (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.number)):
+        return np.array(x)
     try:
-        return jax.device_put(np.array(x)) if isinstance(x, np.ndarray) else jnp.asarray(x)  # asarray would compile a copy
+        return jnp.asarray(x)
     except (TypeError, ValueError) as error:
         raise InvalidProgram(f"[input] {what} is no array of numbers ({error}). Give numbers.") from error
 
 
-def _bad_rows(a: Array) -> list[int]:
+def _bad_rows(a: Array | np.ndarray) -> list[int]:
     from jax.core import Tracer
 
     if isinstance(a, Tracer) or prod(a.shape) == 0:

@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.limit.data import Data, data_of, leaves
+from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value
 from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
@@ -40,7 +40,7 @@ class Limit:
     """
 
     program: Program
-    data: Mapping[str, Array]
+    data: Arrays
     given: Mapping[str, Array | float]
     overrides: Mapping[str, Array | float]
     strategy: Strategy
