@@ -139,11 +139,11 @@ def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Ste
     """
     now = [dict(p) for p in parts]
 
-    def step(i: int, j: int) -> tuple[bool, int, bool]:
+    def step(i: int, j: int) -> tuple[bool, int, bool, bool]:
         a, b = now[i].keys() - {*LEADING}, now[j].keys() - {*LEADING}
         small, large = sorted((now[i], now[j]), key=len)
         first, matrix = LEADING[0] in small, not small.keys() <= large.keys()
-        return bool(a and b) and a.isdisjoint(b), prod({**now[i], **now[j]}.values()), first == matrix
+        return bool(a and b) and a.isdisjoint(b), prod({**now[i], **now[j]}.values()), small.keys() != large.keys(), first == matrix
 
     while len(now) > 1:
         i, j = min(((i, j) for j in range(len(now)) for i in range(j)), key=lambda pair: step(*pair))
@@ -154,8 +154,15 @@ def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Ste
 
 
 def _summed(p: Named, needed: set[Index]) -> Named:
+    """The last position as a product with ones: what is summed is then made once, in one pass over what it is made of."""
     gone = [k for k, n in enumerate(p.names) if n not in needed]
-    return Named(p.array.sum(gone), tuple(n for n in p.names if n in needed)) if gone else p
+    if not gone:
+        return p
+    a = p.array
+    if gone[-1] == a.ndim - 1 and a.ndim > 1:
+        a = a @ jnp.ones(a.shape[-1], a.dtype)
+        gone.pop()
+    return Named(a.sum(gone) if gone else a, tuple(n for n in p.names if n in needed))
 
 
 def _pair(x: Named, y: Named, needed: set[Index], *, turn: bool) -> Named:
