@@ -61,19 +61,13 @@ def ratio(x: Scalars, y: Array) -> Array:
 
 
 @jax.jit
-def inverse(x: Array) -> Array:
-    """1 / x, and 0 (also in the derivative) where x = 0."""
-    return jnp.where(x == 0, 0.0, 1 / jnp.where(x == 0, 1.0, x))
-
-
-@jax.jit
 def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
     """(rho, 1 - rho^2) of variances a, b and covariance c.
 
     1 - rho^2 = (1 - rho)(1 + rho) is exactly 0 where it is within rounding of 0. rho itself is not clipped: on the diagonal the derivative
     in c must not vanish. Both are formed after scaling, so that a b may over- or underflow. A vanishing variance gives (0, 1).
     """
-    rho = c * inverse(root(a)) * inverse(root(b))
+    rho = ratio(ratio(c, root(a)), root(b))
     rest = (1 - rho) * (1 + rho)
     return rho, jnp.where(rest > ROUNDING * jnp.finfo(rest.dtype).eps, rest, 0.0)
 
