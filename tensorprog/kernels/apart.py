@@ -25,7 +25,7 @@ LEFT, RIGHT = frozenset({0}), frozenset({1})
 
 
 class Own(NamedTuple):
-    """What the pairs of a point read of it alone, (N, *positions) each: where it is the left point of a pair, and where it is the right one."""
+    """What the pairs of a point read of it alone, (N, *positions) each: where it is the left point of a pair, and what else where it is the right."""
 
     left: tuple[Array, ...]
     right: tuple[Array, ...]
@@ -55,12 +55,18 @@ class Shared:
             found = (numbers.value(s, tuple(dict.fromkeys(s.idx))) for s in asked)
             return tuple(jnp.broadcast_to(a[:, 0], (points, *a.shape[2:])) for a in found)
 
-        return Own(side(self.left), side(self.right))
+        return Own(side(self.left), side(tuple(s for s in self.right if self._place(s) is None)))
 
     def known(self, left: Own, right: Own) -> dict[S, Array]:
         """What the pairs of some left and some right points need not compute."""
-        found = {s: a[:, None] for s, a in zip(self.left, left.left, strict=True)}
-        return found | {s: a[None] for s, a in zip(self.right, right.right, strict=True)}
+        found, others = {s: a[:, None] for s, a in zip(self.left, left.left, strict=True)}, iter(right.right)
+        places = ((s, self._place(s)) for s in self.right)
+        return found | {s: (next(others) if place is None else right.left[place])[None] for s, place in places}
+
+    def _place(self, s: S) -> int | None:
+        """Where a scalar of a right point stands among those of a left one, if it is the same of every point."""
+        twin = S(self.mirror[s.node].terms[0][1].node, s.idx) if s.node in self.mirror else None
+        return self.left.index(twin) if twin in self.left else None
 
 
 def shared(found: Symbolic) -> Shared:

@@ -128,9 +128,9 @@ def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype
     else:
         for place in places:
             one(place)
-    arrays = {name: jax.device_put(a) for name, a in whole.items()}
+    arrays, error = jax.device_put((whole, np.max(errors, initial=0.0)))
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
-    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, jax.device_put(np.max(errors, initial=0.0)), like.method)
+    return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, error, like.method)
 
 
 def _with_equal(k: np.ndarray, left: Side, right: Side, place: tuple[int, int], name: str) -> np.ndarray:

@@ -98,7 +98,7 @@ class Compiled:
         alone = self.alone.outline(left, given)
         if not is_exact(alone.kernels):
             return None
-        precision: Precision = dtype if self.pair.jitted and not self._signed else "float64"
+        precision: Precision = dtype if self.pair.jitted and self._rounds else "float64"
         numbers = {name: np.asarray(v, precision) for name, v in given.items()}
         n, m = count(left), count(right or left)
         size = self._size(CACHED, self.once.positions, n, m)
@@ -120,6 +120,8 @@ class Compiled:
     def _blocks(self, pair: Callable[..., Kernels], left: Side, right: Side, given: Given, dtype: Precision) -> Block:
         """The kernels of blocks of points that differ: in float64, or in float32 where rounding allows it."""
 
+        sizes = [(left.sizes(name), right.sizes(name)) for name in ("nngp", "ntk")]
+
         @cache
         def read(dtype: Precision) -> tuple[Any, ...]:
             first = left.read(dtype)
@@ -131,8 +133,8 @@ class Compiled:
                 return pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
 
         def measured(found: Kernels, p: int, q: int) -> Kernels:
-            sizes = np.maximum(*(left.sizes(name)[p][:, None] * right.sizes(name)[q] for name in ("nngp", "ntk")))
-            return replace(found, error=(np.asarray(found.error, float) * sizes).max(initial=0.0))
+            largest = np.maximum(*(a[p][:, None] * b[q] for a, b in sizes))
+            return replace(found, error=(np.asarray(found.error, float) * largest).max(initial=0.0))
 
         coarse = set[tuple[int, int]]()  # blocks that float32 does not hold: after the first, none is tried
 
@@ -156,8 +158,9 @@ class Compiled:
         return self.block or min(max(1, *points), max(1, isqrt(numbers // positions)))
 
     @cached_property
-    def _signed(self) -> bool:
-        return signed(self.symbolic)
+    def _rounds(self) -> bool:
+        """Whether float32 is tried: nothing cancels, and pairs have more to compute than one sum of products, which takes as long in float64."""
+        return not signed(self.symbolic) and (expectations(self.symbolic) > 0 or self.once.positions > 1)
 
     @cached_property
     def _positions(self) -> int:

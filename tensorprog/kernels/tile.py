@@ -113,9 +113,11 @@ class Tile:
         """The kernels asked for, of the dtype asked for, which may round them."""
         if traced(found):
             return Result({name: getattr(found, name).astype(floats(self.dtype)) for name in self.asked}, found.error, found.method)
-        kernels = {name: np.asarray(getattr(found, name)).astype(self.dtype) for name in self.asked}
+        kernels = {name: np.asarray(getattr(found, name)) for name in self.asked}
         rounding = np.finfo(self.dtype).eps / 2 * max(np.abs(k).max(initial=0.0) for k in kernels.values())
-        return Result(jax.device_put(kernels), jax.device_put(np.float64(max(float(found.error), rounding))), found.method)
+        rounded = {name: getattr(found, name) if k.dtype == self.dtype else k.astype(self.dtype) for name, k in kernels.items()}
+        there, error = jax.device_put((rounded, np.float64(max(float(found.error), rounding))))
+        return Result(there, error, found.method)
 
 
 def tile(network: Network, get: Output | Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
