@@ -124,8 +124,9 @@ def place(a: Array, names: tuple[Index, ...], out: tuple[Index, ...]) -> Array:
 
 def _named(a: Array, names: tuple[Index, ...], half: int) -> Named:
     """Leading dimensions of size 1 are dropped: they broadcast."""
-    every = (LEADING[0], *names[:half], LEADING[1], *names[half:])
     kept = [n for n, size in zip((*LEADING, *names), a.shape, strict=True) if size != 1 or n not in LEADING]
+    half = half if LEADING[0] in kept else 0  # what depends on the second point alone has its positions behind it
+    every = (LEADING[0], *names[:half], LEADING[1], *names[half:])
     order = [n for n in every if n in kept]
     bare = Named(a.reshape([size for n, size in zip((*LEADING, *names), a.shape, strict=True) if n in kept]), tuple(kept))
     return Named(bare.to(order), tuple(order))
