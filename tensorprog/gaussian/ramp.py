@@ -75,12 +75,14 @@ def pair(j: int, k: int, a: Scalars, b: Scalars, c: Scalars) -> Array:
 
 @jax.jit
 def rcond(a: Scalars, b: Scalars, c: Scalars) -> Array:
-    """By how much E r_0(u) r_0(v) = (pi - theta) / 2 pi divides the rounding of a correlation: pi sin theta, here 2 sin theta.
+    """By how much E r_0(u) r_0(v) = (pi - theta) / 2 pi divides the rounding of a correlation: pi sin theta, here bounded from theta.
 
     Where `correlation` finds the inputs to be equal or opposite, which they need not be in truth, it is 0 in float64, and eps in float32.
     """
-    _, rest = correlation(a, b, c)
-    return jnp.maximum(2 * root(rest), 0.0 if rest.dtype == jnp.float64 else jnp.finfo(rest.dtype).eps)
+    value, alive = pair(0, 0, a, b, c), half_power(a, 0) * half_power(b, 0)  # at variance 0 the value is 0
+    apart = 4 * pi * jnp.minimum(value, 0.5 - value)  # 2 min(theta, pi - theta), at most pi sin(theta)
+    unknown = 0.0 if value.dtype == jnp.float64 else jnp.finfo(value.dtype).eps
+    return jnp.where(apart > 0, apart, jnp.where(alive > 0, unknown, 1.0))
 
 
 @jax.jit

@@ -155,15 +155,13 @@ def path(parts: Sequence[Mapping[Index, int]], keep: set[Index]) -> Iterator[Ste
 
 
 def _summed(p: Named, needed: set[Index]) -> Named:
-    """The last position as a product with ones: what is summed is then made once, in one pass over what it is made of."""
-    gone = [k for k, n in enumerate(p.names) if n not in needed]
+    """Where what stays lies between what is summed, the last dimension as a product with ones: all entries are then made in one pass."""
+    a, gone = p.array, [k for k, n in enumerate(p.names) if n not in needed]
     if not gone:
         return p
-    a = p.array
-    if gone[-1] == a.ndim - 1 and a.ndim > 1:
-        a = a @ jnp.ones(a.shape[-1], a.dtype)
-        gone.pop()
-    return Named(a.sum(gone) if gone else a, tuple(n for n in p.names if n in needed))
+    if gone[-1] == a.ndim - 1 and gone != [*range(gone[0], a.ndim)]:
+        a = a @ jnp.ones(a.shape[gone.pop()], a.dtype)
+    return Named(a.sum(gone), tuple(n for n in p.names if n in needed))
 
 
 def _pair(x: Named, y: Named, needed: set[Index], *, turn: bool) -> Named:
