@@ -25,6 +25,7 @@ from tensorprog.language.instr import Embedding, Gaussian, InitVector
 from tensorprog.language.program import Network
 
 RANGE = 1e4  # a variance may leave its starting value by this factor
+STARTS = (1.0, 10.0, 100.0, 1000.0)  # times the noise that is given: from one that is far too small, the first step ends where all is noise
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def tuned(
     Args:
         x: (N, *positions, d); y: (N,) or (N, k).
         names: the tensors whose variances are fitted: matrices, embeddings, vectors, readouts. None: all whose variance is not 0.
-        noise: where the noise starts; it stays if not `tune_noise`.
+        noise: where the noise starts, or 10, 100, 1000 times that, whichever has the most evidence; it stays if not `tune_noise`.
 
     Raises:
         InvalidProgram: a name that is no tensor with a variance, a noise that is not positive, targets that do not fit the points.
@@ -95,6 +96,8 @@ def tuned(
         return (float(cost), np.asarray(slope)) if np.isfinite(cost) else (1e300, np.zeros_like(logs))
 
     first, reach = np.log([*(known[name] for name in chosen), noise]), np.log(RANGE)
+    if tune_noise:
+        first[-1] = min(first[-1] + np.log(STARTS), key=lambda noise: step(np.array([*first[:-1], noise]))[0])
     bounds = [(s - reach, s + reach) for s in first[:-1]] + [(first[-1] - reach, first[-1] + reach) if tune_noise else (first[-1], first[-1])]
     found = minimize(step, first, jac=True, method="L-BFGS-B", bounds=bounds)
     best = dict(zip(chosen, map(float, np.exp(found.x[:-1]))))

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from sklearn.datasets import load_diabetes
 
 import tensorprog as tp
 from architectures import ZOO
 from tensorprog.interpret.limit.data import variances
+from tensorprog.kernels.architecture import relu_mlp
 from tensorprog.kernels.evidence import Tuned, log_evidence, tuned, with_variances
 from tensorprog.kernels.exact import compiled
 
@@ -89,3 +91,10 @@ def test_bad_input_is_named() -> None:
         tuned(NET, X, Y, names=["W7"])
     with pytest.raises(tp.InvalidProgram, match="noise"):
         tuned(NET, X, Y, noise=0.0)
+
+
+def test_a_start_with_far_too_little_noise_does_not_end_in_noise_alone() -> None:
+    """Targets that are all noise have the evidence -(N / 2) log(2 pi e) at best; the network explains more, from wherever its noise starts."""
+    x, y = load_diabetes(return_X_y=True)
+    y = (y[:40] - y[:40].mean()) / y[:40].std()
+    assert tuned(relu_mlp(), x[:40], y, noise=1e-3).log_evidence > -20 * np.log(2 * np.pi * np.e) + 5
