@@ -13,12 +13,12 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.kernels.exact import Compiled, check_network, compiled
+from tensorprog.kernels.key import Parts, network_of, parts_of
 from tensorprog.kernels.particles import particle_kernels
 from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.symbolic import dimension
 from tensorprog.kernels.tile import tile
-from tensorprog.language.exchange import from_json, to_json
 from tensorprog.language.program import Network
 
 __all__ = ["Compiled", "Kernels", "compiled", "kernels"]
@@ -67,7 +67,8 @@ def kernels(
         fast = tile(network, strategy=strategy).tabulated(x1, x2)
         if fast is not None:
             return Kernels(fast.kernels["nngp"], fast.kernels["ntk"], {}, fast.error, fast.method)
-    found = _compiled(to_json(network), strategy, dots, flat_steps, block)
+    build = _compiled if strategy.key is None else _compiled.__wrapped__  # a random key is no key of a cache
+    found = build(parts_of(network), strategy, dots, flat_steps, block)
     if dimension(found.symbolic) <= strategy.max_dimension or given or dots == "stein" or traced((x1, x2)):
         return found(x1, x2, given)
     chosen = jax.random.key(0) if key is None else key
@@ -75,8 +76,6 @@ def kernels(
 
 
 @lru_cache(maxsize=16)
-def _compiled(text: str, strategy: Strategy, dots: Dots, flat_steps: bool, block: int | None) -> Compiled:
-    """`compiled` of the network with this text: a second call, with other data, neither reads nor compiles again."""
-    network = from_json(text)
-    assert isinstance(network, Network)  # to_json has written one
-    return compiled(network, strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)
+def _compiled(parts: Parts, strategy: Strategy, dots: Dots, flat_steps: bool, block: int | None) -> Compiled:
+    """`compiled` of the network of these parts: a second call, with other data, neither reads nor compiles again."""
+    return compiled(network_of(parts), strategy=strategy, dots=dots, flat_steps=flat_steps, block=block)

@@ -241,6 +241,17 @@ def test_equal_opposite_and_zero_inputs() -> None:
     np.testing.assert_allclose(odd.ntk[0, 3], -odd.ntk[0, 0], rtol=1e-12)
 
 
+def test_functions_of_ones_own_and_random_keys() -> None:
+    """E sin u sin v = exp(-(a + b) / 2) sinh c, and cosh for cos. Two functions of one name are two networks; a random key is no key of a cache."""
+    c = 2 * X[:2] @ X[:2].T / 5
+    decay = np.exp(-(np.diag(c)[:, None] + np.diag(c)) / 2)
+    for body, parity, value in ((jnp.sin, -1, np.sinh(c)), (jnp.cos, 1, np.cosh(c))):
+        found = kernels(fc(phi=tp.nonlinearity("mine", body, parity=parity), depth=1), X[:2])
+        np.testing.assert_allclose(found.nngp, decay * value, atol=float(found.error), rtol=0)
+    keyed = kernels(fc(phi=tp.relu, depth=1), X[:2], strategy=Strategy(key=jax.random.key(0)))
+    np.testing.assert_array_equal(keyed.ntk, kernels(fc(phi=tp.relu, depth=1), X[:2]).ntk)
+
+
 def test_a_network_read_again_is_the_same_computation() -> None:
     """To the bit, in this process and in any other: nothing depends on where objects lie in memory, as the order of a set of them does."""
     like = {"x": jax.ShapeDtypeStruct((2, 3, 3, 2), np.float64)}

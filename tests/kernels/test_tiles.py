@@ -134,6 +134,20 @@ def test_refusals(case: str, kept: KernelStore) -> None:
         call(kept.path)
 
 
+def test_another_function_of_the_same_name_is_another_program(tmp_path: Path) -> None:
+    def network(body: Callable[..., object]) -> tp.Network:
+        @tp.network
+        def one(x):
+            return tp.readout("v") @ tp.nonlinearity("mine", body)(tp.embedding("U") @ x)
+
+        return one()
+
+    first = tiled_kernels(network(lambda u: u + 0.5 * u**3), X, store=tmp_path / "k", size=11)
+    np.testing.assert_allclose(tiled_kernels(network(lambda u: 0.5 * u**3 + u), X, store=tmp_path / "k", size=11).error, first.error)
+    with pytest.raises(InvalidProgram, match="its mine has other values"):
+        tiled_kernels(network(lambda u: u + 0.6 * u**3), X, store=tmp_path / "k", size=11)
+
+
 def test_sampled_kernels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutsideTheory, match="sampling"):
         tiled_kernels(ZOO["lstm"](), np.ones((2, 2, 4)), store=tmp_path / "k")

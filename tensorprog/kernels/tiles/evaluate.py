@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.gaussian.problem import Strategy
+from tensorprog.kernels.key import Parts, network_of, parts_of
 from tensorprog.kernels.symbolic import dimension
 from tensorprog.kernels.tile import OUTPUTS, Tile
 from tensorprog.kernels.tiles.rules import ByRules, by_rules
@@ -70,15 +71,13 @@ def known(network: Network, asked: Sequence[str], dtype: str, strategy: Strategy
     Raises:
         OutsideTheory: kernels that can only be sampled.
     """
-    parts = (network.program, network.readouts, network.outputs, network.kind, tuple(sorted(network.training.items(), key=lambda item: item[0])))
     build = _known if strategy.key is None else _known.__wrapped__  # a random key is no key of a cache
-    return build(parts, tuple(asked), dtype, strategy)
+    return build(parts_of(network), tuple(asked), dtype, strategy)
 
 
 @lru_cache(maxsize=16)
-def _known(parts: tuple[Any, ...], asked: tuple[str, ...], dtype: str, strategy: Strategy) -> Tile:
-    *most, training = parts
-    network = Network(*most, training=dict(training))
+def _known(parts: Parts, asked: tuple[str, ...], dtype: str, strategy: Strategy) -> Tile:
+    network = network_of(parts)
     found = Tile(network, asked, dtype, strategy)  # pyright: ignore[reportArgumentType]
     if dimension(found.exact.symbolic) > strategy.max_dimension:
         raise OutsideTheory(

@@ -19,6 +19,7 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.kernels.exact import same_features
+from tensorprog.kernels.key import own_values
 from tensorprog.kernels.precision import double
 from tensorprog.kernels.tiles.evaluate import OUTPUTS, Evaluate, evaluator
 from tensorprog.kernels.tiles.grid import Grid, TileIndex
@@ -139,6 +140,7 @@ def prepare(
     evaluate = evaluator(network, left, others, asked, size=size, dtype=dtype, strategy=strategy, devices=local_devices(devices))
     made_from = {
         "network": show(network),
+        "functions": own_values(network.program),
         "data": {"x1": digest(left)} if x2 is None else {"x1": digest(left), "x2": digest(right)},
         "points": [n1, n2],
         "kernels": list(asked),

@@ -155,7 +155,7 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What a store was made from beside what is asked now, for a person."""
     found: list[str] = []
     for name, value in now.items():
-        if was.get(name) == value:
+        if was.get(name, {}) == value:  # what is not named is not there
             continue
         match name:
             case "network":
@@ -164,6 +164,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
                 found.append(f"its program says `{only_old[0]}` where this one says `{only_new[0]}`")
             case "data":
                 found.append("the points are others")
+            case "functions":
+                found.append(f"its {' and '.join({**was.get(name, {}), **value})} has other values")
             case _:
                 found.append(f"its {name} is {was.get(name)}, not {value}")
     return found
