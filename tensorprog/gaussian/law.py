@@ -19,7 +19,7 @@ from tensorprog.gaussian.odd import over_root
 from tensorprog.gaussian.problem import Scalars
 
 ROUNDING = 32.0  # 1 - rho^2 below this many units of rounding is 0: two inputs are equal or opposite
-CLOSEST = 2 * (ROUNDING * 2.0**-52) ** 0.5  # twice the angle in float64 below which they are so
+CLOSEST = (ROUNDING * 2.0**-52) ** 0.5  # the angle in float64 below which they are so
 
 
 @dataclass(frozen=True)

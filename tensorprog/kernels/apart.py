@@ -25,7 +25,7 @@ LEFT, RIGHT = frozenset({0}), frozenset({1})
 
 
 class Own(NamedTuple):
-    """What the pairs of a point read of it alone, (N, *positions) each: where it is the left point of a pair, and what else where it is the right."""
+    """What the pairs of a point read of it alone, (N, *positions) each: as their left point, and as their right one what is not among `left`."""
 
     left: tuple[Array, ...]
     right: tuple[Array, ...]

@@ -35,7 +35,7 @@ from tensorprog.language.valid import check
 FIRST = np.int32(0)
 SINGLE = 3e-5  # of the kernels of the points themselves: the rounding up to which a block in float32 stands
 CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
-FEW = 1 << 21  # pairs of positions of pairs of points that NumPy computes before a compiler has read what is to be computed
+FEW = {"float32": 1 << 21, "float64": 1 << 19}  # pairs of positions of pairs of points that NumPy computes before they would be compiled
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Compiled:
         numbers = {name: np.asarray(v, precision) for name, v in given.items()}
         n, m = count(left), count(right or left)
         size = self._size(CACHED, self.once.positions, n, m)
-        few = 0 < n * m * self.once.positions <= (2 * FEW if right is None else FEW)
+        few = 0 < n * m * self.once.positions <= (2 * FEW[precision] if right is None else FEW[precision])
         (x, own), (y, other) = (parted((points, alone.own), count(points), size, precision) for points in (left, right or left))
         same = jax.ShapeDtypeStruct((count(x, 1), count(y, 1)), bool)
         with jax.enable_x64(precision == "float64"):
@@ -110,7 +110,7 @@ class Compiled:
             like = self.pair.outline(*arguments)
             if not is_exact(like):
                 return None
-            way = self.pair.way(*arguments) if few else self.pair
+            way = self.pair.meet(*arguments) if few else self.pair
             compiled = way is self.pair
             with self.pair.ahead(*arguments) if compiled else nullcontext(), jax.enable_x64(True):
                 rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
@@ -134,7 +134,8 @@ class Compiled:
 
         def measured(found: Kernels, p: int, q: int) -> Kernels:
             largest = np.maximum(*(a[p][:, None] * b[q] for a, b in sizes))
-            return replace(found, error=(np.asarray(found.error, float) * largest).max(initial=0.0))
+            with np.errstate(over="ignore"):  # then nothing is known of it
+                return replace(found, error=(np.asarray(found.error, float) * largest).max(initial=0.0))
 
         coarse = set[tuple[int, int]]()  # blocks that float32 does not hold: after the first, none is tried
 
@@ -263,5 +264,4 @@ def _pair(
         numbers = Numbers(found.master.e, fetch, strategy, same=False, known=once.known(row, column), plan=once.plan, closest=closest(found))
         nngp, ntk, by_parameter = values(found, numbers, (count(left), count(right)), parts=parts)
     relative = rounding(jnp.ones(same.shape), expectations(found)) / jnp.where(same, 1.0, numbers.rcond)
-    relative = jnp.minimum(relative, 2.0)  # |K(x, x')|^2 <= K(x, x) K(x', x')
     return Kernels(nngp, ntk, by_parameter, relative, method_of(methods_of(numbers)))

@@ -29,7 +29,7 @@ class Kernels:
         by_parameter: the contribution of every trained tensor; they sum to `ntk`.
         error: the largest absolute error of any entry of `nngp` and `ntk`: measured by a second, coarser evaluation of the whole, a standard error
             where sampling took part, or a bound of rounding, in units of the kernels of the points themselves (where a program subtracts what nearly
-            cancels, of the difference).
+            cancels, of the difference). Positions of images and sequences at an angle below 1e-7 count as equal, of which the bound knows nothing.
         method: how the Gaussian expectations were found.
     """
 

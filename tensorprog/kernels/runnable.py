@@ -25,7 +25,7 @@ KINDS = 256  # of arguments that are remembered, those used last
 
 @dataclass
 class Seen(Generic[T]):
-    """What is remembered of arguments of one kind: the outline of the result, whether `way` met them, whether `ahead` compiled for them."""
+    """What is remembered of arguments of one kind: the outline of the result, whether `meet` did, whether `ahead` compiled for them."""
 
     outline: T | None = None
     met: bool = False
@@ -60,14 +60,14 @@ class Runnable(Generic[T]):
         return self.inside(*args) if traced(args) else self.call(*args)
 
     def once(self, *args: Any) -> T:
-        """Of these arguments; see `way`."""
-        return self(*args) if traced(args) else self.way(*args)(*args)
-
-    def way(self, *like: Any) -> Callable[..., T]:
         """By NumPy the first time that arguments of this kind are met, which for small ones takes less time than to compile it; then compiled.
 
         The two agree to rounding.
         """
+        return self(*args) if traced(args) else self.meet(*args)(*args)
+
+    def meet(self, *like: Any) -> Callable[..., T]:
+        """How `once` computes arguments of this kind, which have been met then."""
         seen = self._seen(_kind(like))
         if seen.met or not self.jitted:
             return self

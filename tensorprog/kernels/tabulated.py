@@ -11,14 +11,26 @@ import jax
 import numpy as np
 from jax import Array
 
+from tensorprog.gaussian.law import ROUNDING
 from tensorprog.kernels.assembly import aligned, in_threads
 from tensorprog.kernels.blocks import SIZE, Blocks, Points, Read, Room
 from tensorprog.kernels.pairs import Pairs
 from tensorprog.kernels.panels import by_panels
 from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
+EPS = float(np.finfo(np.float64).eps)
 WHOLE = 1 << 21  # pairs that are one block
 TOLERANCES = {"float32": (4e-7,), "float64": (1e-12, 2e-11)}  # a deep kernel is itself known to no more near equal directions
+
+
+Shape = tuple[int, int, str]  # of points on either side, and the precision
+
+
+class Part(NamedTuple):
+    """Kernels of every output, and the error of those by the rules."""
+
+    kernels: Sequence[Array]
+    error: float = 0.0
 
 
 class Found(NamedTuple):
@@ -33,51 +45,53 @@ class Found(NamedTuple):
 class Tabulated:
     """The kernels of one network by tables, which are kept: one for each domain and precision.
 
-    `degree` is the degree of homogeneity of the network in its input, None if it has none. `spare` has the shapes that were met, and the
-    memory of the last cosines.
+    `degree` is the degree of homogeneity of the network in its input, None if it has none. `met` are shapes of one block that were computed
+    before; `rooms` has the memory of the last one's cosines.
     """
 
     pairs: Pairs
     degree: float | None
     tables: dict[tuple[Domain, str], Table | None] = field(default_factory=dict, repr=False)
-    spare: dict[tuple[int, int, str], Room | None] = field(default_factory=dict, repr=False)
+    met: set[Shape] = field(default_factory=set, repr=False)
+    rooms: dict[Shape, Room] = field(default_factory=dict, repr=False)
 
     def by(self, table: Table, left: Points, right: Points | None, dtype: str) -> Found:
         """K by a table that serves the points; symmetric to the last bit where `right` is None."""
         blocks = Blocks(table, np.dtype(dtype))
         sides = [blocks.read(p) for p in (left, right) if p is not None]
         way = self._whole if len(left.q) * len((right or left).q) <= WHOLE else self._blocks
-        kernels = way(blocks, sides[0], None if right is None else sides[1])
-        return Found(dict(zip(table.outputs, kernels, strict=True)), error_of(table, sides, dtype), method_of(table))
+        kernels, near = way(blocks, sides[0], None if right is None else sides[1])
+        return Found(dict(zip(table.outputs, kernels, strict=True)), max(near, error_of(table, sides, dtype)), method_of(table))
 
-    def _whole(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:
+    def _whole(self, blocks: Blocks, left: Read, right: Read | None) -> Part:
         """All pairs as one block: of a shape that was not met by NumPy, if the series in the cosine serve, then compiled; the two agree to rounding.
 
         The memory of the last cosines is kept: to ask for new memory would take a fifth of the time.
         """
         others, own = right or left, left.own.astype(blocks.dtype) if right is None else None
         shape = len(left.points.q), len(others.points.q), blocks.dtype.name
-        if shape not in self.spare:
-            self.spare[shape] = None
+        if shape not in self.met:
+            self.met.add(shape)
             once = by_panels(blocks.table, left.side, right and right.side, own)
             if once is not None:
-                return jax.device_put(once)
-        room = self.spare.pop(shape, None) or blocks.room(left.side, others.side)._replace(kernels=None)
-        self.spare.update(dict.fromkeys(self.spare))
+                return Part(jax.device_put(once))
+        room = self.rooms.pop(shape, None) or blocks.room(left.side, others.side)._replace(kernels=None)
+        self.rooms.clear()
         kernels, before, room = blocks(left.side, right and right.side, own, room)
-        self.spare[shape] = room._replace(kernels=None)
+        self.rooms[shape] = room._replace(kernels=None)
         if not before:
-            return kernels
+            return Part(kernels)
         out = [np.array(k) for k in kernels]
-        self.near(out, blocks.table, left.points, others.points, upper=right is None)
-        return jax.device_put([_mirrored(k) for k in out] if right is None else out)
+        error = self.near(out, blocks.table, left.points, others.points, upper=right is None)
+        return Part(jax.device_put([_mirrored(k) for k in out] if right is None else out), error)
 
-    def _blocks(self, blocks: Blocks, left: Read, right: Read | None) -> Sequence[Array]:
+    def _blocks(self, blocks: Blocks, left: Read, right: Read | None) -> Part:
         """Every block of pairs, those below the diagonal from those above it, by as many threads as there are cores."""
         table, symmetric, others = blocks.table, right is None, right or left
         out = [aligned((len(left.points.q), len(others.points.q)), blocks.dtype) for _ in table.outputs]
         rows, rooms = blocks.parts(left.side), SimpleQueue[Room]()
         columns = rows if right is None else blocks.parts(right.side)
+        errors = [0.0]
 
         def one(place: tuple[int, int]) -> None:
             i, j = place
@@ -93,7 +107,7 @@ class Tabulated:
                     a[:] = np.asarray(k)[: a.shape[0], : a.shape[1]]
                 rooms.put(room)
                 if before:
-                    self.near(part, table, _sliced(left.points, i), _sliced(others.points, j), upper=symmetric and i == j)
+                    errors.append(self.near(part, table, _sliced(left.points, i), _sliced(others.points, j), upper=symmetric and i == j))
             for a, k in zip(part, out, strict=True):
                 if symmetric and i < j:
                     k[mirror] = a.T
@@ -104,7 +118,7 @@ class Tabulated:
         if symmetric:
             for k, own in zip(out, left.own, strict=True):
                 np.fill_diagonal(k, own)
-        return jax.device_put(out)
+        return Part(jax.device_put(out), max(errors))
 
     def table(self, q: np.ndarray, dtype: str) -> Table | None:
         """The table that serves these q in a precision, found or made; None where there is none."""
@@ -116,18 +130,24 @@ class Tabulated:
             self.tables[domain, dtype] = next((table for table in tried if table is not None), None)
         return self.tables[domain, dtype]
 
-    def near(self, part: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, upper: bool) -> None:
-        """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel."""
+    def near(self, part: Sequence[np.ndarray], table: Table, left: Points, right: Points, *, upper: bool) -> float:
+        """The pairs of a block (above its diagonal) before the start of the series, by the exact kernel; its largest error.
+
+        That is what changes where cosines are smaller by their rounding, and by no less than makes two inputs equal.
+        """
         cos = left.unit @ right.unit.T
         near = cos > np.cos(table.angle.start) - 1e-6
         i, j = np.nonzero(np.triu(near, 1) if upper else near)
         if not len(i):
-            return
+            return 0.0
         chord = np.linalg.norm(left.unit[i] - right.unit[j], axis=-1)
         q1, q2 = left.q[i], right.q[j]
         same = (left.unit[i] == right.unit[j]).all(1) & (q1 == q2)
-        for a, k in zip(part, self.pairs.each(q1, q2, np.sqrt(q1 * q2) * (1 - chord**2 / 2), same).kernels, strict=True):
+        c = np.sqrt(q1 * q2) * (1 - chord**2 / 2)
+        found, moved = (self.pairs.each(q1, q2, c * (1 - nudge), same).kernels for nudge in (0.0, max(self.pairs.rounding, ROUNDING * EPS)))
+        for a, k in zip(part, found, strict=True):
             a[i, j] = k
+        return float(np.abs(found - moved).max(where=~same, initial=0.0))
 
 
 def points(x: np.ndarray) -> Points:

@@ -253,7 +253,7 @@ def test_functions_of_ones_own_and_random_keys() -> None:
 
 
 def test_a_network_read_again_is_the_same_computation() -> None:
-    """To the bit, in this process and in any other: nothing depends on where objects lie in memory, as the order of a set of them does."""
+    """To the bit: nothing depends on where objects lie in memory, as the order of a set of them does."""
     like = {"x": jax.ShapeDtypeStruct((2, 3, 3, 2), np.float64)}
     texts: set[str] = set()
     for _ in range(5):

@@ -103,8 +103,8 @@ def test_the_first_call_compiles_nothing_and_the_second_does() -> None:
     with jax.enable_x64(True):
         with compilations() as names:
             first = run.once({"x": X}, 2.0)
-        assert run.way({"x": X + 1}, 3.0) is run
-        assert run.way({"x": X[:1]}, 2.0) is not run
+        assert run.meet({"x": X + 1}, 3.0) is run
+        assert run.meet({"x": X[:1]}, 2.0) is not run
         assert not names
         with compilations() as names:
             second = run.once({"x": X}, 2.0)

@@ -189,14 +189,56 @@ def test_right_angles(name: str, whole: int, monkeypatch: pytest.MonkeyPatch) ->
             np.testing.assert_array_equal(np.asarray(k), np.asarray(k).T)
 
 
-def test_once_by_numpy_and_then_compiled() -> None:
+def test_once_by_numpy_and_then_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same numbers to rounding, also between two sets of points, of which the memory of one call serves the next."""
-    x = np.random.default_rng(3).standard_normal((250, 120))
-    calls = [evaluator("erf with biases").measured(x[:150], x[150:]) for _ in range(3)]
+    by_numpy = list[bool]()
+    monkeypatch.setattr(tabulated, "by_panels", lambda *args: (found := panels.by_panels(*args), by_numpy.append(found is not None))[0])
+    x, t = np.random.default_rng(3).standard_normal((250, 120)), tile(NETWORKS["erf with biases"])
+    calls = [t.measured(x[:150], x[150:]) for _ in range(3)]
+    assert by_numpy == [True]
     assert "tabulated" in calls[0].method
     for name, first in calls[0].kernels.items():
         for later in calls[1:]:
             np.testing.assert_allclose(np.asarray(later.kernels[name]), first, rtol=0, atol=1e-13 * float(np.abs(first).max()))
+
+
+@pytest.mark.parametrize("theta", [2e-8, 8.2e-8, 1e-6])
+@pytest.mark.parametrize("depth", [1, 3, 10])
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_the_error_of_close_points(depth: int, bias: float, theta: float) -> None:
+    """By tables and by the rules, an angle that no cosine in float64 tells: the truth is that of Cho & Saul (2009) in extended precision."""
+    x = np.random.default_rng(4).standard_normal((101, D))
+    across = x[1] - x[0] * (x[0] @ x[1]) / (x[0] @ x[0])
+    x[1] = x[0] + theta * across * np.linalg.norm(x[0]) / np.linalg.norm(across)
+    truth = float(arc_cosine(x[0], x[1], depth + 1, bias))
+    for points in (x, x[:2]):
+        found = relu(depth, bias).measured(points)
+        assert abs(float(found.kernels["ntk"][0, 1]) - truth) <= float(found.error)
+
+
+@cache
+def relu(depth: int, bias: float) -> Tile:
+    return tile(mlp(depth=depth, bias=bias))
+
+
+def arc_cosine(x: np.ndarray, y: np.ndarray, layers: int, bias: float) -> np.longdouble:
+    """Theta(x, y) of `mlp` with relu, in extended precision: on most machines 64 bits."""
+    long, square = np.longdouble, np.longdouble(bias) ** 2
+    pi = 2 * np.arctan2(long(1), long(0))
+    x, y = x.astype(long), y.astype(long)
+    a, b, c = (2 * (p @ q) / len(x) for p, q in ((x, x), (y, y), (x, y)))
+    ntk = c
+    for layer in range(layers):
+        if layer < layers - 1:
+            a, b, c, ntk = a + square, b + square, c + square, ntk + square
+        size = np.sqrt(a * b)
+        theta = np.arctan2(np.sqrt((size - c) * (size + c)), c)
+        derivative = (pi - theta) / (2 * pi)
+        a, b, c = a / 2, b / 2, size * (np.sin(theta) + (pi - theta) * np.cos(theta)) / (2 * pi)
+        ntk = ntk * derivative + c
+        if layer < layers - 1:
+            a, b, c, ntk = 2 * a, 2 * b, 2 * c, 2 * ntk
+    return ntk
 
 
 def test_served_in_float64() -> None:

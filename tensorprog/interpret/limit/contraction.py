@@ -160,7 +160,7 @@ def _summed(p: Named, needed: set[Index]) -> Named:
     if not gone:
         return p
     if gone[-1] == a.ndim - 1 and gone != [*range(gone[0], a.ndim)]:
-        a = a @ jnp.ones(a.shape[gone.pop()], a.dtype)
+        a = jnp.matmul(a, jnp.ones(a.shape[gone.pop()], a.dtype), precision="highest")
     return Named(a.sum(gone), tuple(n for n in p.names if n in needed))
 
 

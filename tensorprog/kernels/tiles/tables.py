@@ -54,14 +54,13 @@ class ByTable:
             rows, columns = (placed(_rows(r.side, len(r.points.q)), size, mesh, spec) for r, spec in zip(sides, (P(ROWS), P()), strict=True))
             found, before = _over(mesh, ranks_of(table.series))(rows, columns, functions_of(table.series), table.angle.b, table.angle.start)
             out = np.stack([np.asarray(k)[: len(left.q), : len(others.q)] for k in found])
-            if np.asarray(before).any():
-                self.tables.near(list(out), table, left, others, upper=right is None)
+            near = self.tables.near(list(out), table, left, others, upper=right is None) if np.asarray(before).any() else 0.0
         if right is None:
             out = np.triu(out) + np.triu(out, 1).swapaxes(1, 2)
             np.einsum("oii->oi", out)[:] = sides[0].own
         with jax.enable_x64(True):
             kernels = dict(zip(table.outputs, jax.device_put([*out]), strict=True))
-        return Found(kernels, error_of(table, sides, self.dtype), self.method)
+        return Found(kernels, max(near, error_of(table, sides, self.dtype)), self.method)
 
 
 def _rows(side: Side, n: int) -> Side:
