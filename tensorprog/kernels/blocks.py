@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.kernels.cosine import Middle
 from tensorprog.kernels.evaluate import Functions, Norms, Numbers, Ranks, Side, by_angles, by_cosines, cosines
 from tensorprog.kernels.series import Series
 from tensorprog.kernels.table import Table
@@ -35,10 +36,11 @@ class Read(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Memory that is used for one block after the other: of the cosines, and of the kernels."""
+    """Memory that is used for one block after the other, of the cosines and of the kernels, and the series that served the last one."""
 
     cos: Array | None = None
     kernels: tuple[Array, ...] | None = None
+    middle: Middle | None = None
 
 
 NEW = Room()
@@ -70,16 +72,25 @@ class Blocks:
     def __call__(self, left: Side, right: Side | None, own: np.ndarray | None = None, room: Room = NEW) -> tuple[tuple[Array, ...], bool, Room]:
         """K of every output, whether a pair lies before the start of the series, and the room; see `by_cosines`.
 
-        By the shortest series in the cosine that serves all pairs of the block, else by that in the angle.
+        By the shortest series in the cosine that serves all pairs of the block, else by that in the angle. The one that served the last block
+        is begun while the largest cosine is on its way.
         """
         if self.table.middles:
             cos, largest = cosines(left.rounded, None if right is None else right.rounded, room.cos)
-            room, size = room._replace(cos=cos), float(largest)
+
+            def by(m: Middle) -> tuple[Array, ...]:
+                norms = left.norms, None if right is None else right.norms
+                return by_cosines(cos, *norms, functions_of(m.series), m.radius, own, room.kernels, ranks=ranks_of(m.series))
+
+            begun = None if room.middle is None else by(room.middle)
+            size = float(largest)
             for m in self.table.middles:
                 if size <= m.radius:
-                    norms = left.norms, None if right is None else right.norms
-                    kernels = by_cosines(cos, *norms, functions_of(m.series), m.radius, own, room.kernels, ranks=ranks_of(m.series))
-                    return kernels, False, room._replace(kernels=kernels)
+                    if begun is None or m is not room.middle:
+                        room = room._replace(kernels=begun or room.kernels)
+                        begun = by(m)
+                    return begun, False, Room(cos, begun, m)
+            room = Room(cos, begun or room.kernels)
         angle, series = self.table.angle, self.table.series
         kernels, before = by_angles(left, right, functions_of(series), angle.b, angle.start, own, ranks=ranks_of(series))
         return kernels, bool(before), room
