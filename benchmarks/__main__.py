@@ -61,7 +61,7 @@ class Side:
 
 
 def compare(workload: Workload, sides: dict[str, Side], runs: int | None) -> dict[str, Any]:
-    """First call, and medians of turns that alternate between the two programs; a program that fails says why.
+    """First and second call, and medians of turns that alternate between the two programs; a program that fails says why.
 
     A turn is the median of some calls one after another (`worker.TURN`); `after a pause` is the median of the first calls of turns.
     """
@@ -75,6 +75,7 @@ def compare(workload: Workload, sides: dict[str, Side], runs: int | None) -> dic
         for name in alive:
             row[name]["turns"].append(sides[name].ask(do="run")["seconds"])
     for name in alive:
+        row[name]["second"] = row[name]["turns"][0][0]
         row[name]["median"] = median(map(median, row[name]["turns"]))
         row[name]["after a pause"] = median(turn[0] for turn in row[name]["turns"])
     if len(alive) == 2:
@@ -83,7 +84,7 @@ def compare(workload: Workload, sides: dict[str, Side], runs: int | None) -> dic
 
 
 def shown(rows: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Cells of the table: workload, first call and median of each program, ratio, bar."""
+    """Cells of the table: workload, first call of each program, our second one, which may be the first that compiles, medians, ratio, bar."""
 
     def seconds(row: dict[str, Any], name: str, what: str) -> str:
         value = row.get(name, {}).get(what)
@@ -91,13 +92,14 @@ def shown(rows: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
 
     out: list[tuple[str, ...]] = []
     for row in rows.values():
-        cells = (seconds(row, name, what) for what in ("first", "median") for name in ("ours", "peer"))
+        columns = (("first", "ours"), ("first", "peer"), ("second", "ours"), ("median", "ours"), ("median", "peer"))
+        cells = (seconds(row, name, what) for what, name in columns)
         ratio = f"{row['ratio']:.1f}" if "ratio" in row else next((f"{n} failed" for n in ("ours", "peer") if row.get(n, {}).get("error")), "")
         out.append((row["title"], *cells, ratio, f"{row['bar']:g}"))
     return out
 
 
-HEAD = ("workload", "first, ours, s", "first, peer, s", "again, ours, s", "again, peer, s", "times as fast", "bar")
+HEAD = ("workload", "first, ours, s", "first, peer, s", "second, ours, s", "again, ours, s", "again, peer, s", "times as fast", "bar")
 
 
 def machine() -> dict[str, Any]:
