@@ -53,6 +53,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.shelf
 	$(BIN)/python -m benchmarks.particles
+	$(BIN)/python -m benchmarks.memory
 
 clean:
 	rm -rf $(VENV) docs/_build out

@@ -65,7 +65,10 @@ class Shared:
 
     def _place(self, s: S) -> int | None:
         """Where a scalar of a right point stands among those of a left one, if it is the same of every point."""
-        twin = S(self.mirror[s.node].terms[0][1].node, s.idx) if s.node in self.mirror else None
+        if s.node not in self.mirror:
+            return None
+        ((_, same),) = self.mirror[s.node].terms
+        twin = S(same.node, s.idx)
         return self.left.index(twin) if twin in self.left else None
 
 

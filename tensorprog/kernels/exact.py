@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial, reduce
+from functools import cached_property, partial, reduce
 from math import isqrt
 from operator import and_
 from typing import Any
@@ -36,6 +36,10 @@ FIRST = np.int32(0)
 SINGLE = 3e-5  # of the kernels of the points themselves: the rounding up to which a block in float32 stands
 CACHED, HELD = 1 << 16, 8_000_000  # numbers in an array that stays in cache, and in one of 64 MiB
 FEW = {"float32": 1 << 21, "float64": 1 << 19}  # pairs of positions of pairs of points that NumPy computes before they would be compiled
+
+
+class Coarse(Exception):
+    """A block of kernels that float32 does not hold."""
 
 
 @dataclass(frozen=True)
@@ -114,45 +118,35 @@ class Compiled:
             compiled = way is self.pair
             with self.pair.ahead(*arguments) if compiled else nullcontext(), jax.enable_x64(True):
                 rows, columns = sides(left, right, size, lambda points: self.alone(points, given))
-        block = self._blocks(way, rows, columns or rows, given, precision)
-        return assembled(block, rows, columns, like, np.dtype(dtype), parts=self.parts, threads=compiled)
+        single = precision == "float32" and rows.moderate() and (columns is None or columns.moderate())
+        whole = partial(assembled, left=rows, right=columns, like=like, dtype=np.dtype(dtype), parts=self.parts, threads=compiled)
+        blocks = partial(self._blocks, way, rows, columns or rows, given)
+        try:
+            return whole(blocks("float32" if single else "float64"))
+        except Coarse:
+            return whole(blocks("float64"))  # all of them: which was first is a matter of chance
 
     def _blocks(self, pair: Callable[..., Kernels], left: Side, right: Side, given: Given, dtype: Precision) -> Block:
-        """The kernels of blocks of points that differ: in float64, or in float32 where rounding allows it."""
+        """The kernels of blocks of points that differ; the first one that float32 does not hold ends all (`Coarse`)."""
 
         sizes = [(left.sizes(name), right.sizes(name)) for name in ("nngp", "ntk")]
 
-        @cache
-        def read(dtype: Precision) -> tuple[Any, ...]:
+        with jax.enable_x64(dtype == "float64"):
             first = left.read(dtype)
-            return *first, *(first if right is left else right.read(dtype)), {name: np.asarray(v, dtype) for name, v in given.items()}
+            known = *first, *(first if right is left else right.read(dtype))
+        numbers = {name: np.asarray(v, dtype) for name, v in given.items()}
 
-        def block(p: int, q: int, dtype: Precision) -> Kernels:
+        def block(p: int, q: int) -> Kernels:
             with jax.enable_x64(dtype == "float64"):  # a setting of each thread
-                *sides, numbers = read(dtype)
-                return pair(*sides, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
-
-        def measured(found: Kernels, p: int, q: int) -> Kernels:
+                found = pair(*known, np.int32(p), np.int32(q), equal(left, right, p, q), numbers)
+            relative = np.asarray(found.error, float)
+            if dtype == "float32" and not (relative.max(initial=0.0) <= SINGLE and all(np.isfinite(k).all() for k in (found.nngp, found.ntk))):
+                raise Coarse
             largest = np.maximum(*(a[p][:, None] * b[q] for a, b in sizes))
             with np.errstate(over="ignore"):  # then nothing is known of it
-                return replace(found, error=(np.asarray(found.error, float) * largest).max(initial=0.0))
+                return replace(found, error=(relative * largest).max(initial=0.0))
 
-        coarse = set[tuple[int, int]]()  # blocks that float32 does not hold: after the first, none is tried
-
-        def single(p: int, q: int) -> Kernels:
-            if not coarse:
-                found = block(p, q, "float32")
-                if np.asarray(found.error).max(initial=0.0) <= SINGLE and all(np.isfinite(np.asarray(k)).all() for k in (found.nngp, found.ntk)):
-                    return measured(found, p, q)
-                coarse.add((p, q))
-            return double(p, q)
-
-        def double(p: int, q: int) -> Kernels:
-            return measured(block(p, q, "float64"), p, q)
-
-        precision: Precision = dtype if left.moderate() and (right is left or right.moderate()) else "float64"
-        read(precision)  # before there are threads
-        return single if precision == "float32" else double
+        return block
 
     def _size(self, numbers: int, positions: int, *points: int) -> int:
         """The points a side of a block at which no array over two points and positions has many more numbers than so."""

@@ -20,9 +20,8 @@ from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
 
 EPS = float(np.finfo(np.float64).eps)
 WHOLE = 1 << 21  # pairs that are one block
+SHAPES = 256  # that are remembered
 TOLERANCES = {"float32": (4e-7,), "float64": (1e-12, 2e-11)}  # a deep kernel is itself known to no more near equal directions
-
-
 Shape = tuple[int, int, str]  # of points on either side, and the precision
 
 
@@ -71,6 +70,8 @@ class Tabulated:
         others, own = right or left, left.own.astype(blocks.dtype) if right is None else None
         shape = len(left.points.q), len(others.points.q), blocks.dtype.name
         if shape not in self.met:
+            if len(self.met) >= SHAPES:
+                self.met.clear()
             self.met.add(shape)
             once = by_panels(blocks.table, left.side, right and right.side, own)
             if once is not None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
+from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.interpreters import partial_eval
 
@@ -111,7 +112,7 @@ class _Draft:
         places: dict[Var, int] = {**dict(zip(jaxpr.constvars, consts, strict=True)), **dict(zip(jaxpr.invars, args, strict=True))}
 
         def place(v: Var | Literal) -> int:
-            return self.literal(np.asarray(v.val, v.aval.dtype)) if isinstance(v, Literal) else places[v]  # type: ignore[attr-defined]
+            return self.literal(np.asarray(v.val, cast(ShapedArray, v.aval).dtype)) if isinstance(v, Literal) else places[v]
 
         for eqn in jaxpr.eqns:
             places.update(zip(eqn.outvars, self.equation(eqn, [place(v) for v in eqn.invars]), strict=True))

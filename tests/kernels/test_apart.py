@@ -150,6 +150,8 @@ def test_what_single_precision_cannot_tell_is_found_in_float64() -> None:
     x[3] = x[2] + 1e-6 * np.random.default_rng(3).normal(size=shape)
     found, exact = tile(network, dtype="float32").measured(x), compiled(network)(x)
     assert np.abs(found.kernels["ntk"] - exact.ntk).max() <= 1e-7 * np.abs(exact.ntk).max()
+    rounded, exact = (compiled(network, block=1)(x, dtype=dtype) for dtype in ("float32", "float64"))
+    np.testing.assert_array_equal(rounded.ntk, np.asarray(exact.ntk).astype(np.float32))  # all blocks, whichever of them is computed first
 
 
 @tp.network(x="token")
