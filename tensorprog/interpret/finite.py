@@ -15,6 +15,7 @@ Everything is a pure function of `params` and the inputs: jit (with n static), g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Literal, assert_never
 
@@ -30,7 +31,7 @@ from tensorprog.interpret.expression import average, evaluate
 from tensorprog.interpret.initial import gaussians, positions, scale
 from tensorprog.interpret.outer import outer
 from tensorprog.language.expr import copies, refs
-from tensorprog.language.instr import Embedding, Gaussian, InitScalar, Input, MatMul, Moment, Nonlin, OuterNonlin
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar, Input, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Network, Program, Readout
 
 Params = Mapping[str, Array]
@@ -125,28 +126,58 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
     Raises:
         InvalidProgram: an input, a tensor or a scalar is missing, has a wrong shape, or an input is not finite.
     """
-    size, dtype = widths(program, n), jnp.result_type(float if not params else jnp.result_type(*params.values()))
-    data = {name: xi.astype(dtype) for name, xi in inputs_of(program, inputs).items()}
-    values = _initial(program, params, data, size) | {c: a.astype(dtype) for c, a in _scalars(program, n, scalars or {}).items()}
-    vectors = frozenset(name for name, width in program.width_of.items() if width is not None)
+    values, machine = given(program, params, n, inputs, scalars), Machine.of(program, params, n)
     for i in program.body:
+        values[i.out] = machine.step(i, values)
+    return values
+
+
+def given(program: Program, params: Params, n: int, inputs: Inputs = None, scalars: Mapping[str, ArrayLike] | None = None) -> dict[str, Array]:
+    """The arrays of the initial variables; see `run`."""
+    dtype = jnp.result_type(float if not params else jnp.result_type(*params.values()))
+    data = {name: xi.astype(dtype) for name, xi in inputs_of(program, inputs).items()}
+    return _initial(program, params, data, widths(program, n)) | {c: a.astype(dtype) for c, a in _scalars(program, n, scalars or {}).items()}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What carries out the instructions of a program: its tensors, the sizes of its width classes, and which of its variables are vectors."""
+
+    program: Program
+    params: Params
+    size: Mapping[str, int]
+    vectors: frozenset[str]
+
+    @classmethod
+    def of(cls, program: Program, params: Params, n: int) -> Machine:
+        return cls(program, params, widths(program, n), frozenset(name for name, width in program.width_of.items() if width is not None))
+
+    def step(self, i: Instr, values: Mapping[str, Array]) -> Array:
+        """The array of what one instruction computes from those before it."""
+        axes = self.program.axes_of
         match i:
-            case MatMul(out, matrix, arg, transpose):
-                m = program.matrix[matrix]
-                w = _tensor(params, matrix, (size[m.rows], size[m.cols]))
-                values[out] = m.sigma / sqrt(size[m.cols]) * (values[arg] @ (w if transpose else w.T))
+            case MatMul(_, _, arg, _):
+                return self.times(i, values[arg])
             case Nonlin(out, psi):
-                value = evaluate(psi, values, program.axes_of, vectors)
-                constant = vectors.isdisjoint(refs(psi))
-                values[out] = jnp.broadcast_to(value[..., None], (*value.shape, size[program.width_of[out] or ""])) if constant else value
-            case Moment(out, psi):
-                mean = evaluate if vectors.isdisjoint(refs(psi)) else average
-                values[out] = mean(psi, values, program.axes_of, vectors)
+                value = evaluate(psi, values, axes, self.vectors)
+                constant = self.vectors.isdisjoint(refs(psi))
+                return jnp.broadcast_to(value[..., None], (*value.shape, self._width(out))) if constant else value
+            case Moment(_, psi):
+                mean = evaluate if self.vectors.isdisjoint(refs(psi)) else average
+                return mean(psi, values, axes, self.vectors)
             case OuterNonlin(out, psi):
-                values[out] = outer(psi, values, dict.fromkeys(copies(psi), values), program.axes_of, vectors, size[program.width_of[out] or ""])
+                return outer(psi, values, dict.fromkeys(copies(psi), values), axes, self.vectors, self._width(out))
             case _:
                 assert_never(i)
-    return values
+
+    def times(self, i: MatMul, x: Array) -> Array:
+        """W x or W^T x of the vectors in the last dimension of x."""
+        m = self.program.matrix[i.matrix]
+        w = _tensor(self.params, i.matrix, (self.size[m.rows], self.size[m.cols]))
+        return m.sigma / sqrt(self.size[m.cols]) * (x @ (w if i.transpose else w.T))
+
+    def _width(self, name: str) -> int:
+        return self.size[self.program.width_of[name] or ""]
 
 
 def apply(network: Network, params: Params, n: int, inputs: Inputs = None, scalars: Mapping[str, ArrayLike] | None = None) -> Array:

@@ -21,11 +21,13 @@ from jax import Array
 from jax.tree_util import register_dataclass
 from jax.typing import ArrayLike
 
-from tensorprog.interpret.finite import Inputs, Params, apply, run, widths
+from tensorprog.interpret import spans
+from tensorprog.interpret.finite import Inputs, Params, apply, widths
 from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.interpret.spans import Span
 from tensorprog.kernels.points import Points, blocks, count, points_of
 from tensorprog.kernels.precision import double
-from tensorprog.kernels.products import BUDGET, Gradient, concatenated, inner_products, prefers_pairs
+from tensorprog.kernels.products import BUDGET, Gradient, alike, concatenated, condensed, factors, held, inner_products, prefers_pairs
 from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network
@@ -135,30 +137,33 @@ def _tile(
     network: Network, back: Backprop, n: int, outputs: Outputs, parts: bool, params: Params, x1: Points, x2: Points | None, scalars: Scalars
 ) -> EmpiricalKernels:
     copies = network.outputs if outputs != "first" else 1
-
-    def gradients(x: Points) -> dict[str, Gradient]:
-        return _gradients(network, back, n, params, x, scalars, copies)
-
-    if x2 is not None:
-        return _block(network, outputs, parts, copies, gradients(x1), gradients(x2))
     together = copies if outputs == "full" else 1
-    sides = [gradients(panel) for panel in blocks(x1, _panel(back, n, together, count(x1)))]
-    return _assembled(lambda i, j: _block(network, outputs, parts, copies, sides[i], sides[j]), len(sides), len(sides), outputs, True)
+    panels = [x1, x2] if x2 is not None else blocks(x1, _panel(back, n, together, count(x1)))
+    gradients = alike([_gradients(network, back, n, params, x, scalars, copies) for x in panels])
+    both = [{name: factors(g) for name, g in side.items()} for side in gradients]
+    points = count(x1), count(x1 if x2 is None else x2)
+    left, right = ([condensed({name: g[k] for name, g in side.items()}, *points) for side in both] for k in (0, 1))
+
+    def block(i: int, j: int) -> EmpiricalKernels:
+        k = _block(network, outputs, parts, copies, left[i], right[j])
+        return k if i != j else jax.tree.map(lambda a, b: (a + b) / 2, k, _mirrored(k, outputs))
+
+    return block(0, 1) if x2 is not None else _assembled(block, len(panels), len(panels), outputs, True)
 
 
 def _panel(back: Backprop, n: int, copies: int, points: int) -> int:
-    """Points of a panel: all, a half or a quarter. Panels save the blocks that are transposes; products of them are narrower, and gradients that
-    are formed are formed once a block."""
+    """Points of a panel: all, a half or a quarter. Panels save the blocks that are transposes. They pay where much is done by pairs of positions:
+    narrower products are slower, and gradients that are formed slab by slab would be formed once a block."""
     size, width = back.program.size, widths(back.program, n)
 
     def positions(name: str) -> int:
         return prod(size[a] for a in back.program.axes_of[name] if a not in back.outputs.values())
 
-    of = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
-    vectors = copies * points * max(of.values(), default=1)
-    panel = -(-points // (4 if vectors >= 8 * NARROW else 2 if vectors >= 2 * NARROW else 1))
-    pays = all(prefers_pairs(panel, panel, s, width[m.rows], width[m.cols]) for m, s in of.items())
-    return max(1, panel if pays else points)
+    uses = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
+    vectors = copies * points * max(uses.values(), default=1)
+    pairs = {m for m, s in uses.items() if prefers_pairs(points, points, s, width[m.rows], width[m.cols])}
+    pays = bool(pairs) and held(copies * points * sum(width[m.rows] * width[m.cols] for m in uses if m not in pairs))
+    return max(1, -(-points // (1 if not pays else 4 if vectors >= 8 * NARROW else 2 if vectors >= 2 * NARROW else 1)))
 
 
 def _block(
@@ -231,8 +236,14 @@ def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Poin
     values = _both_passes(network, back, n, params, x, scalars, copies)
     base = size[back.base]
 
-    def side(name: str) -> Array:
-        return _canonical(back, name, values[name], name in p.axes_of, points)
+    def side(name: str) -> Array | Span:
+        a, once = values[name], copies == 1 or name in p.axes_of
+        if isinstance(a, Span):
+            return replace(a, coordinates=_canonical(back, name, a.coordinates, once, points))
+        return _canonical(back, name, a, once, points)
+
+    def dense(name: str) -> Array:
+        return _dense(side(name))
 
     def unit(name: str) -> bool:
         return network.trained(name).convention == "unit"
@@ -240,36 +251,48 @@ def _gradients(network: Network, back: Backprop, n: int, params: Params, x: Poin
     out: dict[str, Gradient] = {}
     for m in p.matrices:
         if uses := back.uses[m.name]:
-            l, r = (concatenated([side(use[i]) for use in uses]) for i in (0, 1))
-            out[m.name] = Gradient(l, r, (m.sigma**2 if unit(m.name) else 1.0) / (size[m.cols] * base))
+            (l, basis_l), (r, basis_r) = (_together([side(use[i]) for use in uses]) for i in (0, 1))
+            out[m.name] = Gradient(l, r, (m.sigma**2 if unit(m.name) else 1.0) / (size[m.cols] * base), basis_l, basis_r)
     embedded = [v for v in p.vectors if isinstance(v.law, Embedding) and v.name in back.adjoint]
     for name in dict.fromkeys(v.law.matrix for v in embedded if isinstance(v.law, Embedding)):
-        out[name] = _embedding(network, name, [(v.law, side(back.adjoint[v.name])) for v in embedded if isinstance(v.law, Embedding)], x, base)
-    parameters = _units(network, {name: side(back.adjoint[name]) for name in gaussians(back.program) if name in back.adjoint})
+        out[name] = _embedding(network, name, [(v.law, dense(back.adjoint[v.name])) for v in embedded if isinstance(v.law, Embedding)], x, base)
+    parameters = _units(network, {name: dense(back.adjoint[name]) for name in gaussians(back.program) if name in back.adjoint})
     return out | {name: Gradient(g, jnp.ones((1, points, 1, 1, 1), g.dtype), 1.0 / base) for name, g in parameters.items()}
 
 
-def _both_passes(network: Network, back: Backprop, n: int, params: Params, x: Points, scalars: Scalars, copies: int) -> dict[str, Array]:
-    """Values of the backward program: those of the body as they are, gradients with a leading dimension of `copies` outputs."""
+def _together(uses: list[Array | Span]) -> tuple[Array, Array | None]:
+    """The vectors of several uses, or coordinates and their basis."""
+    if isinstance(only := uses[0], Span) and len(uses) == 1:
+        return only.coordinates, only.basis
+    return concatenated([_dense(use) for use in uses]), None
+
+
+def _dense(a: Array | Span) -> Array:
+    return a.dense if isinstance(a, Span) else a
+
+
+def _both_passes(network: Network, back: Backprop, n: int, params: Params, x: Points, scalars: Scalars, copies: int) -> dict[str, Array | Span]:
+    """Values of the backward program: those of the body as they are, of several outputs gradients with a leading dimension of `copies`."""
     own = {name: params[name] for name in dict.fromkeys(r.vector for r in network.readouts) if name not in network.program.init}
     given = {**scalars, **back.scalars(n)}
-
-    def once(vectors: Mapping[str, Array]) -> dict[str, Array]:
-        return run(back.program, {**params, **vectors}, n, x, given)
 
     def body(name: str) -> bool:
         return name in network.program.axes_of
 
+    def once(vectors: Mapping[str, Array]) -> dict[str, Array | Span]:
+        values = spans.run(back.program, {**params, **vectors}, n, x, given)
+        return {name: a if body(name) or copies == 1 else _dense(a) for name, a in values.items()}  # the bases of several outputs are several
+
     if copies == 1:
-        return {name: a if body(name) else a[None] for name, a in once({name: v[0] for name, v in own.items()}).items()}
+        return once({name: v[0] for name, v in own.items()})
     names = (*back.program.init, *(i.out for i in back.program.body))
     return jax.vmap(once, out_axes={name: None if body(name) else 0 for name in names})(own)
 
 
-def _canonical(back: Backprop, name: str, a: Array, body: bool, points: int) -> Array:
-    """(copies, N, output positions, positions, width) from the layout of an interpreter."""
+def _canonical(back: Backprop, name: str, a: Array, once: bool, points: int) -> Array:
+    """(copies, N, output positions, positions, width) from the layout of an interpreter; without copies there if it is the same `once` for all."""
     axes = back.program.axes_of[name]
-    a = a[None] if body else a
+    a = a[None] if once else a
     if a.ndim == len(axes) + 2:  # depends on no data
         a = a[:, None]
     a = jnp.broadcast_to(a, (a.shape[0], points, *a.shape[2:]))

@@ -1,13 +1,13 @@
 """Inner products of gradients that are sums of outer products: <sum_s l_s r_s^T, sum_t l'_t r'_t^T> = sum_{s,t} (l_s . l'_t) (r_s . r'_t).
 
 S positions of vectors of sizes a and b cost S^2 (a + b) by the right side. Where that exceeds the a b of the left side (many pixels,
-narrow layers) the gradients themselves are formed, a slab of rows at a time, so that memory stays bounded.
+narrow layers, vectors known by few coordinates) the gradients themselves are formed: once, or a slab of rows at a time where memory is short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import jax
@@ -16,6 +16,8 @@ from jax import Array
 
 BUDGET = 2**26  # numbers held at a time, in the vectors of a tile or in a slab of gradients: half a GiB in float64
 
+TRAFFIC = 100  # multiplications in the time that a number takes to memory and back
+
 
 @dataclass(frozen=True)
 class Gradient:
@@ -23,11 +25,62 @@ class Gradient:
 
     Shapes: l (C, N, O, S, rows), r (C, N, O, S, cols) for C outputs, O output positions and S positions of the vectors; C and O are 1 where nothing
     depends on the output. Of one output: without the C.
+
+    Of coordinates in a basis (r, rows) and a basis (r, cols), l and r have the size of these; None: of vectors themselves.
     """
 
     l: Array
     r: Array
     factor: float
+    basis_l: Array | None = None
+    basis_r: Array | None = None
+
+
+def alike(sides: Sequence[Mapping[str, Gradient]]) -> list[dict[str, Gradient]]:
+    """Every tensor in coordinates on all sides or on none: a basis that is small beside many points is large beside few."""
+
+    def of(name: str) -> list[Gradient]:
+        l, r = (all(getattr(side[name], basis) is not None for side in sides) for basis in ("basis_l", "basis_r"))
+        return [_dense(side[name], l, r) for side in sides]
+
+    return [dict(zip(sides[0], found, strict=True)) for found in zip(*map(of, sides[0]), strict=True)]
+
+
+def _dense(g: Gradient, keep_l: bool, keep_r: bool) -> Gradient:
+    if g.basis_l is not None and not keep_l:
+        g = replace(g, l=g.l @ g.basis_l, basis_l=None)
+    return replace(g, r=g.r @ g.basis_r, basis_r=None) if g.basis_r is not None and not keep_r else g
+
+
+def factors(g: Gradient) -> tuple[Gradient, Gradient]:
+    """The gradient as left and as right factor of inner products, which are then those of plain arrays: one has the inner products of the bases."""
+    left = Gradient(g.l, g.r, g.factor)
+    if g.basis_l is None and g.basis_r is None:
+        return left, left
+    l, r = (a if basis is None else a @ (basis @ basis.T) for a, basis in ((g.l, g.basis_l), (g.r, g.basis_r)))
+    return left, Gradient(l, r, g.factor)
+
+
+def condensed(side: Mapping[str, Gradient], points: int, others: int) -> dict[str, Gradient]:
+    """Gradients that are cheaper to form, for inner products of so many points with others, as one position of rows times cols numbers.
+
+    Of all of them or, where they cannot be held, of none.
+    """
+    formed = {name for name, g in side.items() if not prefers_pairs(points, others, g.l.shape[3], g.l.shape[4], g.r.shape[4])}
+    outputs = {name: prod(map(max, side[name].l.shape[:3:2], side[name].r.shape[:3:2])) for name in formed}
+    if not held(max(points, others) * sum(outputs[name] * side[name].l.shape[4] * side[name].r.shape[4] for name in formed)):
+        return dict(side)
+    return {name: _condensed(g) if name in formed else g for name, g in side.items()}
+
+
+def held(numbers: int) -> bool:
+    return numbers <= BUDGET // 2
+
+
+def _condensed(g: Gradient) -> Gradient:
+    copies = max(g.l.shape[0], g.r.shape[0])
+    l = jax.vmap(_formed)(*(jnp.broadcast_to(a, (copies, *a.shape[1:])) for a in (g.l, g.r)))
+    return Gradient(l[..., None, :], jnp.ones((1, l.shape[1], 1, 1, 1), l.dtype), g.factor)
 
 
 def concatenated(sides: list[Array]) -> Array:
@@ -51,8 +104,8 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
 
 
 def prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
-    """Fewer multiplications for all pairs of points than the gradients' inner product and their forming."""
-    return points * points2 * positions**2 * (rows + cols) <= rows * cols * (points * points2 + positions * (points + points2))
+    """Less time for all pairs of points than for forming the gradients, which have to be written and read, and their inner products."""
+    return points * points2 * positions**2 * (rows + cols) <= rows * cols * (points * points2 + (positions + TRAFFIC) * (points + points2))
 
 
 # By pairs of positions.
@@ -102,12 +155,17 @@ def _by_gradients(l: Array, r: Array, l2: Array, r2: Array) -> Array:
         return jnp.moveaxis(padded.reshape(*a.shape[:-1], slabs, slab), -2, 0)
 
     def gradient(left: Array, right: Array) -> Array:
-        both = jnp.broadcast_shapes(left.shape[:3], right.shape[:3])
-        formed = jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*both, a.shape[-1])) for a in (left, right)))
-        return formed.reshape(*formed.shape[:2], 1, prod(formed.shape[2:]))
+        return _formed(left, right)[:, :, None]
 
     def add(total: Array, now: tuple[Array, Array]) -> tuple[Array, None]:
         return total + _outer(gradient(now[0], r), gradient(now[1], r2))[:, :, 0, :, :, 0], None
 
     zero = jnp.zeros((l.shape[0], outputs, l2.shape[0], outputs), jnp.result_type(l, r))
     return jax.lax.scan(add, zero, (cut(l), cut(l2)))[0].transpose(0, 2, 1, 3)
+
+
+def _formed(l: Array, r: Array) -> Array:
+    """sum_s l_s r_s^T, flat: (N, O, rows cols) from (N, O, S, rows) and (N, O, S, cols)."""
+    batch = jnp.broadcast_shapes(l.shape[:3], r.shape[:3])
+    formed = jnp.einsum("aosi,aosj->aoij", *(jnp.broadcast_to(a, (*batch, a.shape[-1])) for a in (l, r)))
+    return formed.reshape(*formed.shape[:2], prod(formed.shape[2:]))
