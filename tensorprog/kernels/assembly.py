@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 
 from tensorprog.interpret.limit.data import Arrays
+from tensorprog.interpret.precision import Precision
 from tensorprog.kernels.apart import Own
 from tensorprog.kernels.diagonal import Alone
-from tensorprog.kernels.precision import Precision
 from tensorprog.kernels.result import Kernels
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Arrays, leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, methods_of
+from tensorprog.interpret.precision import traced
 from tensorprog.kernels.apart import Own, Shared, itself
-from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels, is_exact
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import Symbolic, kernels_of, values, widest

@@ -24,9 +24,9 @@ from jax.typing import ArrayLike
 from tensorprog.interpret import spans
 from tensorprog.interpret.finite import Inputs, Params, apply, widths
 from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.interpret.precision import double
 from tensorprog.interpret.spans import Span
 from tensorprog.kernels.points import Points, blocks, count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.products import BUDGET, Gradient, alike, concatenated, condensed, factors, held, inner_products, prefers_pairs
 from tensorprog.kernels.tensors import base_size, size_of_point, unit_rates
 from tensorprog.language.instr import Embedding

@@ -22,10 +22,10 @@ from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, method_of, methods_of, rounding
+from tensorprog.interpret.precision import Precision, at_once, traced
 from tensorprog.kernels.apart import Own, Shared, shared
 from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
-from tensorprog.kernels.precision import Precision, at_once, traced
 from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import Symbolic, closest, expectations, kernels_of, signed, symbolic, values, widest

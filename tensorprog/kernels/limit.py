@@ -12,10 +12,10 @@ from jax.typing import ArrayLike
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data
 from tensorprog.interpret.limit.master import Dots
+from tensorprog.interpret.precision import traced
 from tensorprog.kernels.exact import Compiled, check_network, compiled
 from tensorprog.kernels.key import Parts, network_of, parts_of
 from tensorprog.kernels.particles import particle_kernels
-from tensorprog.kernels.precision import traced
 from tensorprog.kernels.result import Kernels
 from tensorprog.kernels.symbolic import dimension
 from tensorprog.kernels.tile import tile

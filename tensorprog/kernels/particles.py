@@ -20,7 +20,7 @@ from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.interpret.particles import particles
 from tensorprog.interpret.particles.construction import Construction, Dots, stack
 from tensorprog.interpret.particles.roots import Reals
-from tensorprog.kernels.precision import double
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.result import Kernels
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Network

@@ -22,8 +22,8 @@ from tensorprog.interpret.limit.lift import lift
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Master
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.exact import same_points
-from tensorprog.kernels.precision import double
 from tensorprog.language.calculus import Scope, adjoint
 from tensorprog.language.expr import ONE, ZERO, Expr
 from tensorprog.language.gia import simple_gia_check

@@ -9,9 +9,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.precision import double, traced
 from tensorprog.kernels.dynamics import spectral
 from tensorprog.kernels.dynamics.trajectory import Blocks, kernel_matrix, start
-from tensorprog.kernels.precision import double, traced
 
 
 class Posterior(NamedTuple):

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.interpret.limit.theorem import EXACT
-from tensorprog.kernels.precision import traced
+from tensorprog.interpret.precision import traced
 
 COARSE = 1e-2  # of the largest entry: an error beyond which numbers are refused
 

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jax.stages import Wrapped
 
+from tensorprog.interpret.precision import floats, traced
 from tensorprog.kernels.compiling import known
-from tensorprog.kernels.precision import floats, traced
 from tensorprog.kernels.symbolic import Symbolic, nodes
 from tensorprog.kernels.uncompiled import traced_once
 

@@ -14,10 +14,10 @@ from jax.typing import ArrayLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
+from tensorprog.interpret.precision import Precision, at_once, floats, traced
 from tensorprog.kernels.blocks import Points
 from tensorprog.kernels.exact import Compiled, compiled, same_features
 from tensorprog.kernels.pairs import Pairs, of_pairs
-from tensorprog.kernels.precision import Precision, at_once, floats, traced
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.table import Table
 from tensorprog.kernels.tabulated import Tabulated, points

@@ -17,13 +17,13 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, apply, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels import adam as adaptive
 from tensorprog.kernels.adam import Adam, Averages
 from tensorprog.kernels.dynamics.descent import Rate, batch_indices, schedule
 from tensorprog.kernels.dynamics.losses import LossLike, squared, total
 from tensorprog.kernels.dynamics.trajectory import Reduction
 from tensorprog.kernels.points import Points, count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.products import BUDGET
 from tensorprog.kernels.tensors import size_of_point, unit_rates
 from tensorprog.language.program import Network

@@ -17,7 +17,7 @@ from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.interpreters import partial_eval
 
-from tensorprog.kernels.precision import traced
+from tensorprog.interpret.precision import traced
 from tensorprog.kernels.primitives import ELEMENTWISE, STRUCTURAL, Body, pads, takes
 
 Values = list[np.ndarray]

@@ -26,8 +26,8 @@ from tensorprog.interpret.finite import Inputs, Params, apply, run
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.limit.theorem import limit
 from tensorprog.interpret.particles.estimate import Particles, particles
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.points import count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.language.expr import Ref
 from tensorprog.language.program import Network
 from tensorprog.transform.prune import pruned

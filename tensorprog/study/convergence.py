@@ -23,9 +23,9 @@ from jax.typing import ArrayLike
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
 from tensorprog.interpret.limit import limit
+from tensorprog.interpret.precision import double
 from tensorprog.kernels import empirical
 from tensorprog.kernels.limit import kernels
-from tensorprog.kernels.precision import double
 from tensorprog.language.expr import Expr, Ref, refs
 from tensorprog.language.instr import MatMul, Moment
 from tensorprog.language.program import Network, Program

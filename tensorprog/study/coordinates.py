@@ -24,10 +24,10 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, inputs_of, readout, run, sample, widths
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.adam import Adam
 from tensorprog.kernels.dynamics.losses import LossLike, squared
 from tensorprog.kernels.points import Points
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.instr import Embedding, MatMul
 from tensorprog.language.program import Network

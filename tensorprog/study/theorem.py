@@ -24,10 +24,10 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import cross_entropy, gradient_descent, logistic, squared
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.kernels.unrolled import conditioned, limit_outputs, particle_outputs
 from tensorprog.language.expr import Apply, walk

@@ -24,11 +24,11 @@ from jax.typing import ArrayLike, DTypeLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import Loss, LossLike, gradient_descent, largest_stable_rate, squared
 from tensorprog.kernels.dynamics.losses import as_loss, total
 from tensorprog.kernels.dynamics.trajectory import start as targets_of
 from tensorprog.kernels.limit import kernels
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats, root_mean_square

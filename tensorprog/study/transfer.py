@@ -18,9 +18,9 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, inputs_of, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.adam import Adam
 from tensorprog.kernels.dynamics.losses import LossLike, squared, total
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats

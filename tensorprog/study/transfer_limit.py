@@ -21,9 +21,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import Diverged, OutsideTheory
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import Points, count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.unrolled import limit_samples, particle_outputs
 from tensorprog.language.expr import Ref, mul
 from tensorprog.language.program import Network

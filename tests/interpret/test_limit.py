@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import jax
 import numpy as np
 import pytest
 
@@ -192,3 +193,19 @@ def test_padding_under_a_relu_is_zero() -> None:
         return tp.moment(0.5 * y * y.shift("t", 1)).named("c")
 
     np.testing.assert_array_equal(np.asarray(limit(p()).scalar("c")), [0.0, 0.0])
+
+
+def test_numbers_have_the_precision_asked_for_whatever_jax_has() -> None:
+    """float64 by default, of float32 data too; under somebody's jit the precision is theirs."""
+    p = Program(vectors=(InitVector("v", "n"),), matrices=(Matrix("A", "n", "n", 1.3),), body=(Nonlin("x", phi("erf", "v")), MatMul("h", "A", "x")))
+    exact = 1.69 * 2 / math.pi * math.asin(2 / 3)
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            whole, half = limit(p).estimate(mul(Ref("h"), Ref("h"))), limit(p, dtype="float32").estimate(mul(Ref("h"), Ref("h")))
+            theirs = jax.jit(lambda s: limit(p, variances={"A": s}).product("h", "h"))(1.69)
+        assert (whole.value.dtype, half.value.dtype, theirs.dtype) == (np.float64, np.float32, np.float64 if x64 else np.float32)
+        for found in (whole, half):
+            assert abs(float(found.value) - exact) <= float(found.error) < 1e-4
+        close(theirs, exact, 1e-6)
+    with pytest.raises(tp.InvalidProgram, match=r"\[dtype\] .* float16"):
+        limit(p, dtype="float16")

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.kernels.precision import double
+from tensorprog.interpret.precision import double
 from tensorprog.study.frame import Check, Found, Part, Run, Setup, Study, around, rows, run_study, tidy
 
 CALLS: list[str] = []

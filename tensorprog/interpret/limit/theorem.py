@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import eval_context
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
@@ -23,6 +24,7 @@ from tensorprog.interpret.limit.lift import Value
 from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
+from tensorprog.interpret.precision import Precision, floats, traced
 from tensorprog.language.expr import Expr, Ref, axes_of, mul, refs
 from tensorprog.language.program import Program
 from tensorprog.language.valid import check
@@ -46,6 +48,7 @@ class Limit:
     strategy: Strategy
     dots: Dots
     jit: bool = True
+    dtype: Precision = "float64"
 
     @cached_property
     def _master(self) -> Master:
@@ -92,7 +95,17 @@ class Limit:
         return self._master.env(LEFT, names)
 
     def _values(self, asked: Sequence[tuple[S, tuple[str, ...]]]) -> list[Estimate]:
-        fetch = leaves(self.program, (self.data, self.data), self.given, self.overrides)
+        arrays = (self.data, self.given, self.overrides)
+        if traced(arrays, self.strategy.key):
+            return self._computed(asked, *arrays)
+        with eval_context(), jax.enable_x64(self.dtype == "float64"):
+            to = partial(jax.tree.map, lambda a: jnp.asarray(a, floats(self.dtype)))
+            return self._computed(asked, *map(to, arrays))
+
+    def _computed(
+        self, asked: Sequence[tuple[S, tuple[str, ...]]], data: Arrays, given: Mapping[str, Array | float], overrides: Mapping[str, Array | float]
+    ) -> list[Estimate]:
+        fetch = leaves(self.program, (data, data), given, overrides)
         return evaluate(self._master.e, asked, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
 
 
@@ -194,6 +207,7 @@ def limit(
     strategy: Strategy = Strategy(),
     dots: Dots = "derivative",
     jit: bool = True,
+    dtype: Precision = "float64",
 ) -> Limit:
     """The infinite-width meaning of a program.
 
@@ -204,10 +218,12 @@ def limit(
         strategy: how Gaussian expectations are resolved.
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
         jit: compile each quantity; False is faster for a great many small programs, each asked once.
+        dtype: of the numbers computed with, whatever JAX's default is; under somebody's jit or grad the precision is theirs.
 
     Raises:
-        InvalidProgram: a program that `check` refuses, data that do not fit, or a scalar without a value.
+        InvalidProgram: a program that `check` refuses, data that do not fit, a scalar without a value, or another dtype than these two.
         OutsideTheory: an expectation that does not exist.
     """
     check(program).raise_if_invalid()
-    return Limit(at_limit(program, scalars or ()), data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit)
+    floats(dtype)  # refuses others
+    return Limit(at_limit(program, scalars or ()), data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit, dtype)

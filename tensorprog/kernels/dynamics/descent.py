@@ -13,9 +13,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.precision import double, traced
 from tensorprog.kernels.dynamics.losses import Loss, LossLike, as_loss, gradient, squared
 from tensorprog.kernels.dynamics.trajectory import Reduction, Trajectory, kernel_matrix, start
-from tensorprog.kernels.precision import double, traced
 
 Rate = ArrayLike | Callable[[int], ArrayLike]
 

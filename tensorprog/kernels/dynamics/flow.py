@@ -12,10 +12,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.precision import Precision, double, traced
 from tensorprog.kernels.dynamics import rounding, spectral
 from tensorprog.kernels.dynamics.modes import Modes, modes
 from tensorprog.kernels.dynamics.trajectory import Blocks, Reduction, Trajectory, finite, kernel_matrix, start
-from tensorprog.kernels.precision import Precision, double, traced
 
 
 class Ensemble(NamedTuple):

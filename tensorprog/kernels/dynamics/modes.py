@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from tensorprog.interpret.precision import traced
 from tensorprog.kernels.dynamics.householder import householder
 from tensorprog.kernels.dynamics.spectral import apply
-from tensorprog.kernels.precision import traced
 
 FEW = 64  # points for which reflections gain nothing
 

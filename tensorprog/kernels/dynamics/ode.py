@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics.losses import LossLike, gradient, squared
 from tensorprog.kernels.dynamics.trajectory import Reduction, Trajectory, kernel_matrix, start
-from tensorprog.kernels.precision import double
 
 Floats = NDArray[np.float64]
 

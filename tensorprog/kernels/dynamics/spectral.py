@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.kernels.precision import traced
+from tensorprog.interpret.precision import traced
 
 CLOSE = 1e-6  # eigenvalues this close, relatively, take the derivative at their mean: the error is then CLOSE^2, and eps / CLOSE beyond
 

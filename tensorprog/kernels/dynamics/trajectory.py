@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.kernels.precision import Precision, double, floats, traced
+from tensorprog.interpret.precision import Precision, double, floats, traced
 
 Reduction = Literal["sum", "mean"]
 

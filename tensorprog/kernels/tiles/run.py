@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.exact import same_features
 from tensorprog.kernels.key import own_values
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.tiles.evaluate import OUTPUTS, Evaluate, evaluator
 from tensorprog.kernels.tiles.grid import Grid, TileIndex
 from tensorprog.kernels.tiles.matrix import TiledMatrix

@@ -24,8 +24,8 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, apply, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.points import Points, count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.disconnect import evidence

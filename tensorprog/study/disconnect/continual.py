@@ -19,9 +19,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import apply, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import cross_entropy, minibatches
 from tensorprog.kernels.empirical import empirical_kernels
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats

@@ -14,11 +14,11 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import gradient_flow, largest_stable_rate
 from tensorprog.kernels.empirical import empirical_kernels
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats

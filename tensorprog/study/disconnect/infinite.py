@@ -19,9 +19,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import gradient_descent
 from tensorprog.kernels.points import count, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.disconnect.fluctuation import horizon, initial_ntk

@@ -20,9 +20,9 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Inputs, Params, apply
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import gradient_descent, largest_stable_rate
 from tensorprog.kernels.points import Points, points_of
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.tensors import unit_rates
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cholesky, solve_triangular
 
-from tensorprog.kernels.precision import double
+from tensorprog.interpret.precision import double
 from tensorprog.study.disconnect import evidence
 from tensorprog.study.disconnect.bandit import Constant, Evidence, Exploration, Play, Theory, Uniform
 from tensorprog.study.disconnect.evidence import Precisions

@@ -13,9 +13,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.interpret.finite import Inputs, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.limit import kernels
 from tensorprog.kernels.points import points_of
-from tensorprog.kernels.precision import double
 from tensorprog.language.program import Network
 from tensorprog.study.convergence import depth as depth_of
 from tensorprog.study.disconnect import bandit, ntk_gp

@@ -25,9 +25,9 @@ import numpy as np
 from tensorprog.build.inputs import Kind, embedding, readout
 from tensorprog.build.network import network
 from tensorprog.interpret import finite
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.dynamics import gradient_flow
 from tensorprog.kernels.limit import kernels
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import slope

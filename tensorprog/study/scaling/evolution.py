@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from tensorprog.interpret.finite import apply, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.adam import Adam
 from tensorprog.kernels.dynamics import minibatches
 from tensorprog.kernels.empirical import compiled
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.frame import Columns

@@ -14,10 +14,10 @@ from jax import Array
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from tensorprog.interpret.finite import Params, apply, sample
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.adam import Adam
 from tensorprog.kernels.dynamics import minibatches
 from tensorprog.kernels.empirical import empirical_kernels
-from tensorprog.kernels.precision import double
 from tensorprog.kernels.train import train
 from tensorprog.language.program import Network
 from tensorprog.study.fit import Floats

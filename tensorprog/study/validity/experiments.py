@@ -15,7 +15,7 @@ from tensorprog.build.inputs import embedding, readout
 from tensorprog.build.network import network
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
-from tensorprog.kernels.precision import double
+from tensorprog.interpret.precision import double
 from tensorprog.language.program import Network
 from tensorprog.study.fit import slope
 from tensorprog.study.frame import Check, Found, Run, Setup, around, tidy

@@ -21,7 +21,7 @@ from scipy.integrate import solve_ivp
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret import finite
-from tensorprog.kernels.precision import double
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.tensors import unit_rates
 from tensorprog.language.expr import Apply, walk
 from tensorprog.language.instr import Moment, Nonlin

@@ -56,7 +56,7 @@ def floats(dtype: Precision) -> DTypeLike:
         case "float32":
             return jnp.float32
         case _:
-            raise InvalidProgram(f"[dtype] kernels are computed in float64 or float32, not {dtype}.")
+            raise InvalidProgram(f"[dtype] limits are computed in float64 or float32, not {dtype}. Give one of the two.")
 
 
 def traced(*trees: object) -> bool:
