@@ -40,6 +40,14 @@ class Kernels:
     method: str
 
 
+WHY_INFINITE = (
+    "The causes can be a step differentiated at equal or opposite inputs (sign, step): freeze the tensors behind it (train=False), or ask for "
+    "flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does; layer normalization without eps of a zero point, "
+    "or batch normalization without eps of points that, centred, span fewer than three dimensions: give eps > 0; exponential functions that outgrow "
+    "their Gaussian: lower the sigmas; inputs whose squares overflow: scale them."
+)
+
+
 def is_exact(k: Kernels) -> bool:
     """Whether all expectations have closed forms."""
     return {*k.method.split(" and ")} <= EXACT
@@ -53,12 +61,7 @@ def refuse_infinite(k: Kernels) -> None:
         where = np.argwhere(~np.isfinite(np.asarray(a)))
         if len(where):
             what = f"the {name}" if name in ("nngp", "ntk") else f"the contribution of {name} to the ntk"
-            raise OutsideTheory(
-                f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. A step differentiated at equal or opposite inputs "
-                "(sign, step) has no finite NTK, nor has batch normalization without eps of points that, centred, span fewer than three dimensions, "
-                "and exponential functions can outgrow their Gaussian: give eps > 0, freeze the tensors behind it (train=False), or ask for "
-                "flat_steps=True, which takes the derivative of a step as 0 as automatic differentiation does."
-            )
+            raise OutsideTheory(f"[kernel] {what} is infinite or undefined at entry {tuple(map(int, where[0]))}. {WHY_INFINITE}")
 
 
 def refuse_unresolved(arrays: Iterable[ArrayLike], error: ArrayLike, method: str) -> None:

@@ -57,6 +57,10 @@ class Tile:
         self.dtype: Precision = dtype
         self.exact: Compiled = compiled(network, strategy=strategy, ntk="ntk" in self.asked, parts=False)
 
+    def __reduce__(self) -> tuple[type[Tile], tuple[Network, tuple[Output, ...], Precision, Strategy]]:
+        """For other processes, which make their own tables and code."""
+        return Tile, (self.network, self.asked, self.dtype, self.strategy)
+
     def __call__(self, x1: ArrayLike | Data, x2: ArrayLike | Data | None = None) -> dict[str, Array]:
         return self.measured(x1, x2).kernels
 

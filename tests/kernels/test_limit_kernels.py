@@ -302,3 +302,8 @@ def test_bad_data() -> None:
         kernels(net, [["a", "b"]])
     with pytest.raises(tp.InvalidProgram, match="not of Program"):
         kernels(net.program, X)
+
+
+def test_a_zero_point_has_no_layer_normalization() -> None:
+    with pytest.raises(tp.OutsideTheory, match="layer normalization without eps of a zero point"):
+        kernels(ZOO["transformer"](token=3, depth=1), np.zeros((2, 3, 4)))

@@ -1,5 +1,6 @@
 """Tables against the rules: accuracy within the stated error, the choice between both, awkward data."""
 
+import pickle
 from functools import cache
 
 import jax
@@ -118,6 +119,14 @@ def test_awkward_arrays() -> None:
         tile(NETWORKS["homogeneous"], "posterior")  # type: ignore[arg-type]
     with pytest.raises(tp.InvalidProgram, match="float64 or float32"):
         tile(NETWORKS["homogeneous"], dtype="int8")  # type: ignore[arg-type]
+
+
+def test_a_tile_travels_to_other_processes() -> None:
+    t = tile(NETWORKS["homogeneous"], "ntk", dtype="float32")
+    t(X)  # what was compiled stays here
+    there = pickle.loads(pickle.dumps(t))
+    assert np.array_equal(there(X)["ntk"], t(X)["ntk"])
+    assert there(X).keys() == {"ntk"}
 
 
 def test_gradient_in_the_inputs() -> None:

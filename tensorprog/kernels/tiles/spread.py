@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from tensorprog.errors import OutsideTheory
+from tensorprog.kernels.result import WHY_INFINITE
 
 Points = Mapping[str, NDArray[np.floating]]
 Kernel = Mapping[str, NDArray[np.floating]]
@@ -46,7 +47,4 @@ def require_finite(kernels: Kernel) -> None:
     for name, a in kernels.items():
         if not np.isfinite(a).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
-            raise OutsideTheory(
-                f"[kernel] the {name} is infinite or undefined at entry {where} of a tile. A step differentiated at equal or opposite inputs "
-                "has no finite NTK: freeze the tensors behind it (train=False), or ask for the nngp alone."
-            )
+            raise OutsideTheory(f"[kernel] the {name} is infinite or undefined at entry {where} of a tile. {WHY_INFINITE}")
