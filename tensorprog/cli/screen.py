@@ -40,6 +40,17 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
         yield lambda fraction, now: bars.update(task, completed=fraction, now=now)
 
 
+@contextmanager
+def resumable(path: Path) -> Iterator[None]:
+    """A job that keeps in `path` what it has done: when it is interrupted, say so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if path.exists():
+            err.print(f"What is done is kept in {path}: the same command goes on from there.", markup=False, soft_wrap=True)
+        raise
+
+
 class Terminal:
     """The screen of long jobs: bars that come and go, words that stay."""
 

@@ -103,7 +103,8 @@ def run(name: str, how: How, chosen: Setup) -> int:
     study: Study = import_module(f"tensorprog.study.{name}.study").STUDY
     folder, start = how.output or Path("out/study") / name, perf_counter()
     only = tuple(part for part in how.parts.split(",") if part)
-    results = run_study(study, folder, chosen, seed=how.seed, only=only, screen=screen.Terminal())
+    with screen.resumable(folder):
+        results = run_study(study, folder, chosen, seed=how.seed, only=only, screen=screen.Terminal())
     screen.out.print(results.table())
     screen.plain(f"everything is in {folder.resolve()}   {perf_counter() - start:.0f} s")
     return 0 if results.passed else 1

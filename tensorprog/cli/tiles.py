@@ -58,7 +58,7 @@ def kernel(name: str, options: Mapping[str, str], *, source: str, points: int, o
             jax.config.update("jax_num_cpu_devices", how.devices)
     network = subject.network(name, options)
     inputs = inputs_of(network, source, points)
-    with screen.progress(f"kernels of {network.name} on {len(inputs.x)} inputs") as progress:
+    with screen.resumable(output), screen.progress(f"kernels of {network.name} on {len(inputs.x)} inputs") as progress:
         found = tiled_kernels(
             network, inputs.x, store=output, size=how.tile, dtype=how.dtype, devices=how.devices, processes=group, progress=progress
         )

@@ -1,7 +1,10 @@
 """Every command, asked as a person would: what it prints, what it writes, and how it refuses."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -128,10 +131,31 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refusals_have_one_message_and_no_traceback(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     tokens, message = REFUSED[case]
+    jax.devices()  # JAX runs already, so that it has the devices that there are, and no more can be asked for
     assert main(tokens) == 2
     out, err = capsys.readouterr()
     assert message in err
     assert "Traceback" not in out + err
+
+
+def test_an_interrupted_kernel_says_where_it_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorprog.cli import screen
+
+    @contextmanager
+    def progress(title: str) -> Iterator[Callable[[float, str], None]]:
+        def told(fraction: float, now: str) -> None:
+            if fraction > 0.4:
+                raise KeyboardInterrupt
+
+        yield told
+
+    command = ["kernel", "mlp", "--depth", "1", "--points", "5", "--tile", "2", "-o", "k.zarr"]
+    with monkeypatch.context() as patch:
+        patch.setattr(screen, "progress", progress)
+        assert main(command) == 130
+    assert "What is done is kept in k.zarr: the same command goes on from there.\ninterrupted" in capsys.readouterr().err
+    assert 0 < len(list(Path("k.zarr/error/c").glob("*/*"))) < 6
+    assert main(command) == 0
 
 
 def test_interrupted_studies_keep_the_widths_that_are_done(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
