@@ -58,28 +58,11 @@ class Span:
 
 def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars: Mapping[str, ArrayLike] | None = None) -> dict[str, Array | Span]:
     """As `finite.run`, with a `Span` for the array of every vector that has one with a small basis."""
-    values = given(program, params, n, inputs, scalars)
-    running = _Run(Machine.of(program, params, n), values, _initial(program, params, values, inputs))
+    running = _Run(Machine.of(program, params, n), given(program, params, n, inputs, scalars))
+    running.begin(inputs)
     for i in program.body:
         running.step(i)
     return {name: x if (x := running.paying(name)) is not None else running.array(name) for name in program.axes_of}
-
-
-def _initial(program: Program, params: Params, values: Mapping[str, Array], inputs: Inputs) -> dict[str, Span]:
-    data, spans = inputs_of(program, inputs), dict[str, Span]()
-    bases = {v.law.matrix: params[v.law.matrix].T for v in program.vectors if isinstance(v.law, Embedding)}
-    for v in program.vectors:
-        a = values[v.name]
-        match v.law:
-            case Embedding(matrix, name, sigma):
-                xi = data[name].astype(a.dtype)
-                spans[v.name] = Span(sigma / sqrt(xi.shape[-1]) * xi, (bases[matrix],))
-            case Gaussian():
-                r = prod(a.shape[:-1])
-                spans[v.name] = Span(jnp.eye(r, dtype=a.dtype).reshape(*a.shape[:-1], r), (a.reshape(r, a.shape[-1]),))
-            case _:
-                assert_never(v.law)
-    return spans
 
 
 @dataclass
@@ -88,8 +71,24 @@ class _Run:
 
     machine: Machine
     arrays: dict[str, Array]
-    spans: dict[str, Span]
+    spans: dict[str, Span] = field(default_factory=dict)
     ones: dict[int, Array] = field(default_factory=dict)
+
+    def begin(self, inputs: Inputs) -> None:
+        """The spans of the initial vectors."""
+        program, params = self.machine.program, self.machine.params
+        data = inputs_of(program, inputs)
+        bases = {v.law.matrix: params[v.law.matrix].T for v in program.vectors if isinstance(v.law, Embedding)}
+        for v in program.vectors:
+            a = self.arrays[v.name]
+            match v.law:
+                case Embedding(matrix, name, sigma):
+                    xi = data[name].astype(a.dtype)
+                    self.spans[v.name] = Span(sigma / sqrt(xi.shape[-1]) * xi, (bases[matrix],))
+                case Gaussian(mean, _):
+                    self.spans[v.name] = self._gaussian(a, mean)
+                case _:
+                    assert_never(v.law)
 
     def step(self, i: Instr) -> None:
         match i:
@@ -108,6 +107,14 @@ class _Run:
 
     def paying(self, name: str) -> Span | None:
         return x if (x := self.spans.get(name)) is not None and x.pays else None
+
+    def _gaussian(self, a: Array, mean: float) -> Span:
+        """Every position is of the basis, and so is its mean, apart: large means would be the digits that inner products of differences lose."""
+        r = prod(a.shape[:-1])
+        own, flat = jnp.eye(r, dtype=a.dtype).reshape(*a.shape[:-1], r), a.reshape(r, a.shape[-1])
+        if mean == 0.0:
+            return Span(own, (flat,))
+        return Span(jnp.concatenate([own, jnp.full((*a.shape[:-1], 1), mean, a.dtype)], -1), (flat - mean, self._one(a)))
 
     def _affine(self, psi: Expr) -> Span | None:
         """The span of psi(x_1, ..) = A x + b 1, where A mixes positions: A c in the bases of all x, and b in 1, the vector of ones."""
@@ -132,7 +139,7 @@ class _Run:
         return x if x.pays else None
 
     def _one(self, like: Array) -> Array:
-        return self.ones.setdefault(like.shape[1], jnp.ones((1, like.shape[1]), like.dtype))
+        return self.ones.setdefault(like.shape[-1], jnp.ones((1, like.shape[-1]), like.dtype))
 
 
 def _placed(x: Span, blocks: Mapping[int, Array]) -> Array:

@@ -10,8 +10,8 @@ from tensorprog.interpret import finite, spans
 from tensorprog.interpret.finite import sample
 from tensorprog.interpret.spans import Span
 from tensorprog.kernels.empirical import EmpiricalKernels, compiled, empirical_kernels, empirical_ntk_jacobian
-from tensorprog.language.expr import add
-from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
+from tensorprog.language.expr import add, mul, number
+from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Moment, Nonlin
 from tensorprog.language.program import Network, Program, Readout
 from tests.finite_networks import NETWORKS, D, N, f, r
 from tests.kernels.test_empirical import data, open_scalars, same
@@ -79,7 +79,7 @@ def test_a_span_that_is_no_smaller_than_its_vectors_is_none() -> None:
 
 
 def test_biases_and_shared_embeddings_are_in_the_basis() -> None:
-    """W (U x + b) + 3/2 U x + b is known by six numbers a point, in the basis of W U, W b, U and b."""
+    """W (U x + b) + 3/2 U x + b is known by eight numbers a point, in the basis of W U, W (b - 1), W 1, U, b - 1 and 1."""
     program = Program(
         "affine",
         (N,),
@@ -104,9 +104,34 @@ def test_biases_and_shared_embeddings_are_in_the_basis() -> None:
     found = spans.run(program, params, 64, x)
     y = found["y"]
     assert isinstance(y, Span)
-    assert y.coordinates.shape == (40, 6)
+    assert y.coordinates.shape == (40, 8)
     np.testing.assert_allclose(y.dense, finite.run(program, params, 64, x)["y"], rtol=1e-11, atol=1e-12)
     same(empirical_kernels(network, params, 64, x), empirical_ntk_jacobian(network, params, 64, x))
+
+
+def test_a_large_mean_that_is_subtracted_costs_no_digits() -> None:
+    """In float32, z - mean(z) for z = U x + b with a bias of mean 1000: z itself is known to 1e-7 of the mean, which is 1e-4 of what is left."""
+    program = Program(
+        "centred",
+        (N,),
+        (),
+        (Input("x"),),
+        (Matrix("W", "n", "n"),),
+        (InitVector("g", "n", (), Embedding("U", "x")), InitVector("b", "n", (), Gaussian(1000.0))),
+        body=(
+            Nonlin("z", add(r("g"), r("b"))),
+            Moment("m", r("z")),
+            Nonlin("centred", add(r("z"), mul(number(-1), r("m")))),
+            MatMul("h", "W", "centred"),
+            Nonlin("out", f("tanh", r("h"))),
+        ),
+        outputs=("out",),
+    )
+    network = Network(program, (Readout("v", "out", "n"),))
+    params, x = sample(network, jax.random.key(0), 64, 3, dtype=jnp.float32), np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    assert isinstance(spans.run(program, params, 64, x)["centred"], Span)
+    k, wanted = (empirical_kernels(network, p, 64, x) for p in (params, {name: a.astype(jnp.float64) for name, a in params.items()}))
+    np.testing.assert_allclose(k.ntk, wanted.ntk, rtol=1e-3)
 
 
 def test_few_points_meet_many() -> None:
