@@ -142,7 +142,7 @@ def _tile(
     gradients = alike([_gradients(network, back, n, params, x, scalars, copies) for x in panels])
     both = [{name: factors(g) for name, g in side.items()} for side in gradients]
     points = count(x1), count(x1 if x2 is None else x2)
-    left, right = ([condensed({name: g[k] for name, g in side.items()}, *points) for side in both] for k in (0, 1))
+    left, right = ([condensed({name: g[k] for name, g in side.items()}, *points, outputs == "full") for side in both] for k in (0, 1))
 
     def block(i: int, j: int) -> EmpiricalKernels:
         k = _block(network, outputs, parts, copies, left[i], right[j])
@@ -161,8 +161,9 @@ def _panel(back: Backprop, n: int, copies: int, points: int) -> int:
 
     uses = {m: sum(positions(l) for l, _ in back.uses[m.name]) for m in back.program.matrices if back.uses[m.name]}
     vectors = copies * points * max(uses.values(), default=1)
-    pairs = {m for m, s in uses.items() if prefers_pairs(points, points, s, width[m.rows], width[m.cols])}
-    pays = bool(pairs) and held(copies * points * sum(width[m.rows] * width[m.cols] for m in uses if m not in pairs))
+    outputs = copies * prod(size[c] for c in back.outputs.values())
+    pairs = {m for m, s in uses.items() if prefers_pairs(points, points, s, width[m.rows], width[m.cols], (outputs, 1))}
+    pays = bool(pairs) and held(outputs * points * sum(width[m.rows] * width[m.cols] for m in uses if m not in pairs))
     return max(1, -(-points // (1 if not pays else 4 if vectors >= 8 * NARROW else 2 if vectors >= 2 * NARROW else 1)))
 
 

@@ -61,12 +61,17 @@ def factors(g: Gradient) -> tuple[Gradient, Gradient]:
     return left, Gradient(l, r, g.factor)
 
 
-def condensed(side: Mapping[str, Gradient], points: int, others: int) -> dict[str, Gradient]:
+def condensed(side: Mapping[str, Gradient], points: int, others: int, together: bool) -> dict[str, Gradient]:
     """Gradients that are cheaper to form, for inner products of so many points with others, as one position of rows times cols numbers.
 
-    Of all of them or, where they cannot be held, of none.
+    Of all of them or, where they cannot be held, of none. `together`: inner products of every output with every other, not with itself alone.
     """
-    formed = {name for name, g in side.items() if not prefers_pairs(points, others, g.l.shape[3], g.l.shape[4], g.r.shape[4])}
+
+    def pairs(g: Gradient) -> bool:
+        outputs = (g.l.shape[2] * (g.l.shape[0] if together else 1), g.r.shape[2] * (g.r.shape[0] if together else 1))
+        return prefers_pairs(points, others, g.l.shape[3], g.l.shape[4], g.r.shape[4], outputs)
+
+    formed = {name for name, g in side.items() if not pairs(g)}
     outputs = {name: prod(map(max, side[name].l.shape[:3:2], side[name].r.shape[:3:2])) for name in formed}
     if not held(max(points, others) * sum(outputs[name] * side[name].l.shape[4] * side[name].r.shape[4] for name in formed)):
         return dict(side)
@@ -95,7 +100,7 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
     """The inner products (N1, N2, O, O) of gradients of one output, summed over tensors, of every tensor in the cheaper of the two orders."""
     pairs, parts = dict[int, list[tuple[Gradient, Gradient]]](), list[Array]()
     for a, b in zip(left, right, strict=True):
-        if prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3]):
+        if prefers_pairs(a.l.shape[0], b.l.shape[0], a.l.shape[2], a.l.shape[3], a.r.shape[3], (a.l.shape[1], a.r.shape[1])):
             pairs.setdefault(a.l.shape[2], []).append((a, b))
         else:
             parts.append(a.factor * _by_gradients(a.l, a.r, b.l, b.r))
@@ -103,9 +108,15 @@ def inner_products(left: Sequence[Gradient], right: Sequence[Gradient]) -> Array
     return sum(parts[1:], parts[0])
 
 
-def prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int) -> bool:
-    """Less time for all pairs of points than for forming the gradients, which have to be written and read, and their inner products."""
-    return points * points2 * positions**2 * (rows + cols) <= rows * cols * (points * points2 + (positions + TRAFFIC) * (points + points2))
+def prefers_pairs(points: int, points2: int, positions: int, rows: int, cols: int, outputs: tuple[int, int] = (1, 1)) -> bool:
+    """Less time for all pairs of points than for forming the gradients, which have to be written and read, and their inner products.
+
+    Args:
+        outputs: on how many outputs and output positions the vectors of `rows` and those of `cols` numbers depend.
+    """
+    pairs, every = points * points2, max(outputs)
+    by_pairs = pairs * positions**2 * (outputs[0] ** 2 * rows + outputs[1] ** 2 * cols)
+    return by_pairs <= rows * cols * (pairs * every**2 + (positions + TRAFFIC) * (points + points2) * every)
 
 
 # By pairs of positions.

@@ -88,6 +88,13 @@ def test_positions_decide_the_order() -> None:
     assert not products.prefers_pairs(100, 100, 196, 64, 64)
 
 
+def test_outputs_decide_the_order() -> None:
+    """All pairs of ten outputs are a hundred pairs, but only ten times as many gradients."""
+    assert products.prefers_pairs(5, 5, 64, 128, 128)
+    assert not products.prefers_pairs(5, 5, 64, 128, 128, (10, 1))
+    assert not products.prefers_pairs(5, 5, 64, 128, 128, (1, 10))
+
+
 @pytest.mark.parametrize(("build", "outputs"), [(vector_outputs, "full"), (NETWORKS["attention"], "trace")])
 def test_tiles_are_parts_of_the_whole(build, outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the mirrored ones, with the last tile smaller; and the panels of a point, which only many vectors are computed by."""
