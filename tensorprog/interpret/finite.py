@@ -134,9 +134,14 @@ def run(program: Program, params: Params, n: int, inputs: Inputs = None, scalars
 
 def given(program: Program, params: Params, n: int, inputs: Inputs = None, scalars: Mapping[str, ArrayLike] | None = None) -> dict[str, Array]:
     """The arrays of the initial variables; see `run`."""
-    dtype = jnp.result_type(float if not params else jnp.result_type(*params.values()))
+    dtype = dtype_of(params)
     data = {name: xi.astype(dtype) for name, xi in inputs_of(program, inputs).items()}
     return _initial(program, params, data, widths(program, n)) | {c: a.astype(dtype) for c, a in _scalars(program, n, scalars or {}).items()}
+
+
+def dtype_of(params: Params) -> DTypeLike:
+    """The type that a run computes in: the widest of the tensors', or JAX's float without tensors."""
+    return jnp.result_type(*params.values()) if params else jnp.result_type(float)
 
 
 @dataclass(frozen=True)

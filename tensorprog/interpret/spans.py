@@ -21,7 +21,7 @@ from jax.tree_util import register_dataclass
 from jax.typing import ArrayLike
 
 from tensorprog.interpret.expression import evaluate
-from tensorprog.interpret.finite import Inputs, Machine, Params, given, inputs_of
+from tensorprog.interpret.finite import Inputs, Machine, Params, dtype_of, given, inputs_of
 from tensorprog.language.expr import Add, Apply, Expr, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor, refs
 from tensorprog.language.instr import Embedding, Gaussian, Instr, MatMul, Nonlin
 from tensorprog.language.program import Program
@@ -77,16 +77,15 @@ class _Run:
     def begin(self, inputs: Inputs) -> None:
         """The spans of the initial vectors."""
         program, params = self.machine.program, self.machine.params
-        data = inputs_of(program, inputs)
-        bases = {v.law.matrix: params[v.law.matrix].T for v in program.vectors if isinstance(v.law, Embedding)}
+        data, dtype = inputs_of(program, inputs), dtype_of(params)
+        bases = {v.law.matrix: params[v.law.matrix].T.astype(dtype) for v in program.vectors if isinstance(v.law, Embedding)}
         for v in program.vectors:
-            a = self.arrays[v.name]
             match v.law:
                 case Embedding(matrix, name, sigma):
-                    xi = data[name].astype(a.dtype)
+                    xi = data[name].astype(dtype)
                     self.spans[v.name] = Span(sigma / sqrt(xi.shape[-1]) * xi, (bases[matrix],))
                 case Gaussian(mean, _):
-                    self.spans[v.name] = self._gaussian(a, mean)
+                    self.spans[v.name] = self._gaussian(self.arrays[v.name].astype(dtype), mean)
                 case _:
                     assert_never(v.law)
 

@@ -134,6 +134,14 @@ def test_a_large_mean_that_is_subtracted_costs_no_digits() -> None:
     np.testing.assert_allclose(k.ntk, wanted.ntk, rtol=1e-3)
 
 
+def test_tensors_of_less_precision_do_not_lower_that_of_the_bases() -> None:
+    """Inner products of a basis of float32 would be of float32."""
+    network = transformer()
+    params, x = sample(network, jax.random.key(0), 64, 3), tokens(16)
+    found = spans.run(network.program, {**params, "E": params["E"].astype(jnp.float32)}, 64, x)
+    assert {a.basis.dtype for a in found.values() if isinstance(a, Span)} == {np.dtype(np.float64)}
+
+
 def test_few_points_meet_many() -> None:
     """A basis pays for many points only; two points have none."""
     network = transformer()
