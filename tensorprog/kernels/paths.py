@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -22,7 +23,7 @@ from tensorprog.interpret.limit.lift import lift
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Master
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
-from tensorprog.interpret.precision import double
+from tensorprog.interpret.precision import double, floats
 from tensorprog.kernels.exact import same_points
 from tensorprog.language.calculus import Scope, adjoint
 from tensorprog.language.expr import ONE, ZERO, Expr
@@ -44,7 +45,10 @@ def path_ntk(network: Network, x1: ArrayLike | Data, x2: ArrayLike | Data | None
     check_paths_hold(network)
     (readout,) = network.readouts
     p = reduced(replace(network.program, outputs=(readout.of,)))
-    data = data_of(p, x1, "x1"), data_of(p, x1 if x2 is None else x2, "x2")
+    data = [
+        {name: jnp.asarray(a, floats("float64")) for name, a in data_of(p, x, label).items()}
+        for x, label in ((x1, "x1"), (x1 if x2 is None else x2, "x2"))
+    ]
     sums = _Sums(p, readout.of, readout.sigma**2)
     ntk = sums.ntk(network)
 

@@ -217,6 +217,9 @@ def test_path_sum_is_the_ntk() -> None:
     data = {k: X[:3, i : i + 3] for i, k in enumerate("xyz")}
     for net, inputs in ((recurrent(), data), (fc(phi=tp.relu, depth=3, sigma_b=0.2), X), (resnet(), X)):
         np.testing.assert_allclose(path_ntk(net, inputs), kernels(net, inputs).ntk, rtol=1e-12)
+    with jax.enable_x64(False):
+        single = X.astype(np.float32)
+        np.testing.assert_allclose(path_ntk(resnet(), single), kernels(resnet(), single).ntk, rtol=1e-12)
     with pytest.raises(tp.OutsideTheory, match="path"):
         path_ntk(tied(), X)
 
