@@ -36,10 +36,10 @@ def mlp(nonlinearity: str, depth: int, sigma_b: float = 0.1, **more: Any) -> dic
     return {"nonlinearity": nonlinearity, "depth": depth, "sigma_w": ROOT2, "sigma_b": sigma_b, **more}
 
 
-def generic(what: str, family: str, width: int, positions: int, name: str, points: int) -> Workload:
-    """An empirical NTK against the peer's implementations for any network."""
-    title = f"empirical NTK of {what}, width {width}, {positions} {name}, N = {points}"
-    return Workload(title, family, points, 5, {"width": width, "generic": True}, (positions, 32))
+def generic(what: str, family: str, positions: int, name: str, points: int) -> Workload:
+    """An empirical NTK at width 512 against the peer's implementations for any network."""
+    title = f"empirical NTK of {what}, width 512, {positions} {name}, N = {points}"
+    return Workload(title, family, points, 5, {"width": 512, "generic": True}, (positions, 32))
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -62,10 +62,10 @@ WORKLOADS: dict[str, Workload] = {
     "empirical-10": Workload(
         "empirical NTK, width 512, depth 3, 10 outputs, N = 64", "empirical_mlp", 64, 1, {"width": 512, "depth": 3, "outputs": 10}
     ),
-    "empirical-rnn": generic("a weight-tied RNN", "empirical_rnn", 512, 8, "steps", 16),
-    "empirical-rnn-64": generic("a weight-tied RNN", "empirical_rnn", 512, 8, "steps", 64),
-    "empirical-transformer": generic("a Transformer block", "empirical_transformer", 256, 16, "tokens", 16),
-    "empirical-transformer-64": generic("a Transformer block", "empirical_transformer", 512, 16, "tokens", 64),
+    "empirical-rnn": generic("a weight-tied RNN", "empirical_rnn", 8, "steps", 16),
+    "empirical-rnn-64": generic("a weight-tied RNN", "empirical_rnn", 8, "steps", 64),
+    "empirical-transformer": generic("a Transformer block", "empirical_transformer", 16, "tokens", 16),
+    "empirical-transformer-64": generic("a Transformer block", "empirical_transformer", 16, "tokens", 64),
     "flow": Workload("gradient flow, N = 1000, 10 outputs, 5 times", "flow", 1000, 1, {"outputs": 10, "times": 5}),
     "ensemble": Workload("mean and covariance of gradient flow, N = 1000, 5 times", "ensemble", 1000, 1, {"outputs": 10, "times": 5}),
 }
