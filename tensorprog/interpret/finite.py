@@ -195,9 +195,9 @@ def apply(network: Network, params: Params, n: int, inputs: Inputs = None, scala
 
 
 def readout(network: Network, params: Params, n: int, values: Mapping[str, Array]) -> Array:
-    """f from the vectors of the body; see `apply`."""
+    """f from the variables of the program; see `apply`."""
     size = widths(network.program, n)
-    parts = [_read(network, r, params, size, values[r.of]) for r in network.readouts]
+    parts = [_read(network, r, params, size, values) for r in network.readouts]
     f = sum(parts[1:], parts[0])
     return jnp.squeeze(f, -1 - len(network.output_axes)) if network.outputs == 1 else f
 
@@ -207,10 +207,11 @@ def entries(network: Network, r: Readout, n: int) -> int:
     return widths(network.program, n)[r.width] * prod(network.program.size[a] for a in r.axes)
 
 
-def _read(network: Network, r: Readout, params: Params, size: Mapping[str, int], x: Array) -> Array:
-    own, axes = tuple(sorted(r.axes)), network.program.axes_of[r.of]
+def _read(network: Network, r: Readout, params: Params, size: Mapping[str, int], values: Mapping[str, Array]) -> Array:
+    """By a vector of its own, or by an initial vector of the body, which has the law that it has there."""
+    x, own, axes = values[r.of], tuple(sorted(r.axes)), network.program.axes_of[r.of]
     shape = (*(network.program.size[a] for a in own), size[r.width])
-    v = _tensor(params, r.vector, shape if r.vector in network.program.init else (network.outputs, *shape)).reshape(network.outputs, *shape)
+    v = values[r.vector][None] if r.vector in network.program.init else _tensor(params, r.vector, (network.outputs, *shape))
     letter = dict(zip(axes, "abcdefghijklm", strict=False))  # o: outputs, z: coordinates
     of, by, to = ("".join(letter[a] for a in names) for names in (axes, own, tuple(a for a in axes if a not in own)))
     total = prod(shape)

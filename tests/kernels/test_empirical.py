@@ -14,7 +14,7 @@ from tensorprog.interpret.finite import Params, apply, sample
 from tensorprog.kernels import empirical, products
 from tensorprog.kernels.empirical import EmpiricalKernels, Outputs, compiled, empirical_kernels, empirical_ntk_jacobian
 from tensorprog.kernels.products import Gradient
-from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin
+from tensorprog.language.instr import Embedding, Gaussian, InitVector, Input, MatMul, Matrix, Nonlin, Width
 from tensorprog.language.program import Network, Program, Readout, Training
 from tests.finite_networks import NETWORKS, D, add, conv, f, mlp, r, vector_outputs
 
@@ -54,6 +54,27 @@ def test_structured_products_are_the_jacobian(name: str) -> None:
     found = empirical_kernels(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars)
     wanted = empirical_ntk_jacobian(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars)
     same(found, wanted)
+
+
+def test_a_readout_of_the_body_has_its_law_there() -> None:
+    """f = v . (W U x + v) / sqrt(n) with v of mean 1/2 and variance 0.7: both sums read the same v."""
+    program = Program(
+        "tied",
+        (Width("n"),),
+        (),
+        (Input("x"),),
+        (Matrix("W", "n", "n"),),
+        (InitVector("g", "n", (), Embedding("U", "x")), InitVector("v", "n", (), Gaussian(0.5, 0.7))),
+        body=(MatMul("h", "W", "g"), Nonlin("o", add(r("h"), r("v")))),
+        outputs=("o",),
+    )
+    network = Network(program, (Readout("v", "o", "n"),))
+    params = sample(network, jax.random.key(3), WIDTH, D["x"])
+    x1, x2 = data(network, 3, 0), data(network, 2, 1)
+    same(empirical_kernels(network, params, WIDTH, x1, x2), empirical_ntk_jacobian(network, params, WIDTH, x1, x2))
+    v = 0.5 + 0.7**0.5 * params["v"]
+    h = params["W"] @ (params["U"] @ x1["x"].T) / (WIDTH * D["x"]) ** 0.5
+    np.testing.assert_allclose(apply(network, params, WIDTH, x1), v @ (h + v[:, None]) / WIDTH**0.5, rtol=1e-12)
 
 
 def test_trace_and_first_are_blocks_of_the_full_kernel() -> None:
