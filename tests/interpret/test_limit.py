@@ -13,6 +13,8 @@ from tensorprog.language.expr import ONE, Apply, Number, Power, Ref, add, mul
 from tensorprog.language.instr import Gaussian, InitVector, MatMul, Matrix, Nonlin, Width
 from tensorprog.language.nonlin import fn
 from tensorprog.language.program import Program
+from tensorprog.language.text import parse
+from tensorprog.transform.unfold import member, positions, unfolded
 
 
 def program(vectors: list[str], sigmas: dict[str, float], *body: MatMul | Nonlin) -> Program:
@@ -209,3 +211,45 @@ def test_numbers_have_the_precision_asked_for_whatever_jax_has() -> None:
         close(theirs, exact, 1e-6)
     with pytest.raises(tp.InvalidProgram, match=r"\[dtype\] .* float16"):
         limit(p, dtype="float16")
+
+
+SUMS = """
+c := moment(sum[t]((h + a) * (h + b)))
+c := moment(sum[t](h + a) * sum[t](h + b))
+x := h + a; c := moment(sum[t](x))
+x := h + a; c := moment(sum[t](x) * sum[t](x))
+x := h + a; c := moment(sum[t](x) * relu(a))
+x := h + a; c := moment(sum[t](x) * relu(x))
+x := h + a; c := moment(sum[t](x * relu(a)))
+x := h + b; c := moment(x * sum[t](x))
+x := h + b + w; c := moment(sum[t](x) * sum[s](x))
+x := h + w; c := moment(sum[t](x) * sum[s](relu(x)))
+x := h + a; y := sum[t](x) + h; c := moment(y * relu(y))
+x := h + k; y := B^T sum; c := moment(y * a)
+x := h + k; y := B^T mixed; c := moment(y * a)
+x := h + a; y := sum[t](x); z := sum[t](y + h); c := moment(z * relu(z))
+x := h + w; y := sum[s](sum[t](x)); c := moment(y * relu(y))
+x := h + a; y := sum[t](x); m := moment(y); c := moment((y - m) * (y - m))
+x := gather[t -> t: 2, -1, 0](h + a); c := moment(sum[t](x) * sum[t](x))
+x := relu(sum[t](h + a)) * (h + a); y := A x; c := moment(y * u)
+x := (sum[t](h + a))^3 * (h + a); c := moment(x * a)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("body", SUMS)
+def test_a_sum_counts_what_does_not_depend_on_the_position(body: str) -> None:
+    """a, k and means have no position: a sum over t of h_t + a holds a three times. Against the program written out, vector by vector."""
+    lines = body.replace("B^T sum", "B^T x2").replace("B^T mixed", "B^T x2").split("; ")
+    if "B^T" in body:
+        lines.insert(1, "x2 := sum[t](x)" if "sum" in body else "x2 := sum[t](x * relu(k))")
+    p = parse(
+        "program p\nwidth n\naxis t 3\naxis s 2\nmatrix A : n x n\nmatrix B : n x n\nvector b : n over t ~ N(0.5, 0.5)\n"
+        "vector a : n ~ N(0.4, 0.7)\nvector w : n over s ~ N(0.3, 0.4)\nvector u : n over t ~ N(0, 1)\nh := A^T u\nk := B a\n"
+        + "\n".join([*lines, "return c"])
+    )
+    assert isinstance(p, Program)
+    found = limit(p, jit=False).scalar("c")
+    assert found.shape == tuple(p.size[axis] for axis in p.axes_of["c"])
+    out = limit(unfolded(p), jit=False)
+    for at in positions(p.axes_of["c"], p.size):
+        close(found[tuple(at[axis] for axis in p.axes_of["c"])], float(out.scalar(member("c", p.axes_of["c"], at))), 1e-9)

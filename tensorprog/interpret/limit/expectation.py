@@ -7,7 +7,7 @@ one Gaussian problem whose dimension is the number of distinct linear forms, han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import assert_never
@@ -15,7 +15,7 @@ from typing import assert_never
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
 from tensorprog.interpret.limit.scalar import Expectation, Index, S, number_of, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, Variables
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, Variables, sizes_of, unread
 from tensorprog.language.expr import Growth
 
 NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack
@@ -58,7 +58,8 @@ class Expectations:
         return self.s.total((1.0, self._term(t, p.axes)) for t in p.terms)
 
     def _term(self, t: Term, keep: tuple[Index, ...]) -> S:
-        return self.s.product((t.coef, self.monomial(t.uses)), keep)
+        expected = self.monomial(t.uses)
+        return self.s.product((t.coef, expected), keep, unread(sizes_of(t.uses), t.coef.idx, expected.idx, keep))
 
     def monomial(self, uses: tuple[Use, ...]) -> S:
         """E of a product of factors, over all their indices."""
@@ -70,12 +71,19 @@ class Expectations:
             parts.append(part)
         return self.s.product(parts)
 
-    def expected_derivative(self, t: Term, root: Root, on_form: OnForm) -> Iterator[tuple[S, tuple[Index, ...]]]:
+    def expected_derivative(self, t: Term, root: Root, on_form: OnForm, free: Collection[Index] = ()) -> Iterator[tuple[S, tuple[Index, ...]]]:
         """E d t / d root as a sum: each summand over all its indices, with the indices at which the root was read.
+
+        The integer indices of t are summed by the caller, but for the `free` ones; a summed index that a summand does not read is counted here.
 
         Lazy: what is independent of the differentiated component and has mean 0 is seen before anything is differentiated, so that derivatives that
         do not matter (that of a step, say) are never formed.
         """
+        sizes = {i: n for i, n in sizes_of(t.uses).items() if i not in free}
+        for slope, where in self._slopes(t, root, on_form):
+            yield self.s.product((slope,), None, unread(sizes, slope.idx, where)), where
+
+    def _slopes(self, t: Term, root: Root, on_form: OnForm) -> Iterator[tuple[S, tuple[Index, ...]]]:
         groups = self._components(t.uses)
         for k, group in enumerate(groups):
             if not any(root in u.factor.roots for u in group):
@@ -86,14 +94,18 @@ class Expectations:
             closed = next((u for u in group if isinstance(u.factor, Closed)), None)
             if closed is None:
                 derived = derive(self.v, Term(self.s.one, tuple(group)), on_form)
-                found = ((self.s.product((d.coef, self.monomial(d.uses))), where) for d, where in derived)
+                found = ((self._inside_slope(d, (*where, *sizes_of(group))), where) for d, where in derived)
             else:
                 rest = tuple(u for u in group if u is not closed)
                 opened = (Term(inner.coef, (*inner.uses, *rest)) for inner in self.v.open(closed))
-                found = (pair for inner in opened for pair in self.expected_derivative(inner, root, on_form))
+                found = (pair for inner in opened for pair in self.expected_derivative(inner, root, on_form, sizes_of(group)))
             for slope, where in found:
                 if not self.s.is_zero(slope):
                     yield self.s.product((others, slope)), where
+
+    def _inside_slope(self, d: Term, free: Collection[Index]) -> S:
+        expected = self.monomial(d.uses)
+        return self.s.product((d.coef, expected), None, unread(sizes_of(d.uses), d.coef.idx, expected.idx, free))
 
     def _components(self, uses: tuple[Use, ...]) -> list[list[Use]]:
         groups: list[list[Use]] = []
@@ -291,7 +303,9 @@ class Expectations:
                 parts = [cov.inside(places)]
                 parts += [rename(s, here)] if s else []
                 parts += [rename(t, there)] if t else []
-                terms.append((c * d, self.s.product(parts, range(m + n))))
+                sizes: dict[Index, int] = dict(zip(places, (*r.sizes, *q.sizes), strict=True))
+                times = unread(sizes, range(m + n), *(part.idx for part in parts))
+                terms.append((c * d, self.s.product(parts, range(m + n), times)))
         return self.s.total(terms)
 
     def _covariance_of_parts(self, a: Root | Lin, b: Root | Lin) -> S:

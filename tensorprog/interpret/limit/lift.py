@@ -7,7 +7,7 @@ from functools import cache
 from typing import assert_never
 
 from tensorprog.interpret.limit.scalar import Index, S, Scalars
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel, sizes_of, unread
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor
 from tensorprog.language.nonlin import derivative, form, parity
 from tensorprog.language.nonlin import fn as named_fn
@@ -220,15 +220,23 @@ def derive_factor(v: Variables, use: Use, on_form: OnForm) -> Iterator[tuple[Ter
             for k, arg in enumerate(factor.args):
                 outer = None
                 for t in arg.terms:
-                    for inner, along in derive(v, relabel(v.apart(t), by), on_form):
+                    for inner, along in _derived_inside(v, relabel(v.apart(t), by), idx, on_form):
                         outer = _partial(v, factor, k) if outer is None else outer
                         for o in _outer(v, outer, by):
                             yield Term(v.scalars.product((inner.coef, o.coef)), (*inner.uses, *o.uses)), along
         case Closed():
             for t in v.open(use):
-                yield from derive(v, t, on_form)
+                yield from _derived_inside(v, t, idx, on_form)
         case _:
             assert_never(factor)
+
+
+def _derived_inside(v: Variables, t: Term, free: tuple[Index, ...], on_form: OnForm) -> Iterator[tuple[Term, tuple[Index, ...]]]:
+    """D of a term of a sum, whose indices are summed but for the free ones: also those that only what is differentiated has read."""
+    sizes = {i: n for i, n in sizes_of(t.uses).items() if i not in free}
+    for inner, along in derive(v, t, on_form):
+        times = unread(sizes, inner.coef.idx, sizes_of(inner.uses), along)
+        yield (inner if times == 1.0 else Term(v.scalars.product((inner.coef,), None, times), inner.uses)), along
 
 
 def _atom_derivative(v: Variables, a: Atom) -> Poly:

@@ -18,7 +18,7 @@ from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.outer import averaged
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
-from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, Variables, relabel
+from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, Variables, relabel, sizes_of, unread
 from tensorprog.language.expr import Expr
 from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program
@@ -26,6 +26,7 @@ from tensorprog.transform.prune import needed
 from tensorprog.transform.separate import separated
 
 LEFT, RIGHT = 0, 1
+PRIME = "'"
 Dots = Literal["derivative", "stein", "drop"]
 
 
@@ -152,9 +153,11 @@ class Master:
             for slope, where in self.e.expected_derivative(self.v.apart(t), root, on_form):
                 slope = self.scalars.product((slope,), (*x.axes, *where))
                 by: dict[Index, Index] = dict(zip(root.argument.axes, where, strict=True))
+                sizes = dict(zip(where, root.sizes, strict=True))
                 for y in root.argument.terms:
                     moved = relabel(self.v.apart(y), by)
-                    terms.append(Term(self.scalars.product((variance, slope, moved.coef)), moved.uses))
+                    times = unread(sizes, slope.idx, moved.coef.idx, sizes_of(moved.uses))
+                    terms.append(Term(self.scalars.product((variance, slope, moved.coef), None, times), moved.uses))
         return self.v.poly(terms)
 
     def _stein_dots(self, x: Poly, earlier: list[Root], transpose: bool) -> list[Poly]:
@@ -192,7 +195,7 @@ class Master:
         if root not in form.roots:
             return []
         terms: list[LinTerm] = []
-        self.v.expand(Term(self.scalars.one, (use,)), terms, [])
+        self.v.expand(Term(self.scalars.one, (use,)), terms, [], free=use.idx)
         return [(self.scalars.product([s] if s else [], None, c), where) for c, s, r, where in terms if r is root]
 
     def _variance(self, name: str, transpose: bool) -> S:
@@ -262,7 +265,7 @@ class Master:
 
 
 def primed(axis: str) -> str:
-    return axis + "'"
+    return axis + PRIME
 
 
 def _hat(root: Root) -> Hat:

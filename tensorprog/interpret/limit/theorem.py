@@ -21,7 +21,7 @@ from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value
-from tensorprog.interpret.limit.master import LEFT, Dots, Master, primed
+from tensorprog.interpret.limit.master import LEFT, PRIME, Dots, Master, primed
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import S
 from tensorprog.interpret.precision import Precision, floats, traced
@@ -38,7 +38,7 @@ EXACT = frozenset({"closed form", "polynomial"})
 class Limit:
     """What a program tends to. Each quantity is evaluated when it is asked for, from only what it needs.
 
-    Arrays have shape (N, *positions) where the program has inputs, of N points, and (*positions) where it has none.
+    Arrays have shape (N, *positions) where the program has inputs, of N points (or 1 for what does not depend on them), else (*positions).
     """
 
     program: Program
@@ -106,7 +106,14 @@ class Limit:
         self, asked: Sequence[tuple[S, tuple[str, ...]]], data: Arrays, given: Mapping[str, Array | float], overrides: Mapping[str, Array | float]
     ) -> list[Estimate]:
         fetch = leaves(self.program, (data, data), given, overrides)
-        return evaluate(self._master.e, asked, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
+        found = evaluate(self._master.e, asked, fetch, self.strategy, squeeze=not self.program.inputs, jit=self.jit)
+        return [self._whole(estimate, axes) for estimate, (_, axes) in zip(found, asked, strict=True)]
+
+    def _whole(self, found: Estimate, axes: tuple[str, ...]) -> Estimate:
+        """At every position, also those on which the number does not depend."""
+        points = found.value.shape[:1] if self.program.inputs else ()
+        shape = (*points, *(self.program.size[axis.removesuffix(PRIME)] for axis in axes))
+        return replace(found, value=jnp.broadcast_to(found.value, shape), error=jnp.broadcast_to(found.error, shape))
 
 
 def evaluate(

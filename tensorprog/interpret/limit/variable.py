@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, Total, number_of, rename
@@ -108,6 +109,17 @@ class Poly:
     axes: tuple[str, ...]
     terms: tuple[Term, ...]
     roots: frozenset[Root]
+
+
+def sizes_of(uses: Iterable[Use]) -> dict[Index, int]:
+    """The sizes of the indices at which factors are read."""
+    return {i: n for u in uses for i, n in zip(u.idx, u.factor.sizes, strict=True)}
+
+
+def unread(sizes: Mapping[Index, int], *read: Iterable[Index]) -> float:
+    """How often a sum over summed (integer) indices counts what does not depend on them: the product of the sizes of those that nothing reads."""
+    seen = {i for indices in read for i in indices}
+    return float(prod(n for i, n in sizes.items() if isinstance(i, int) and i not in seen))
 
 
 def relabel(term: Term, by: Mapping[Any, Index]) -> Term:
@@ -312,8 +324,10 @@ class Variables:
     def _sum_bound(self, s: S) -> S:
         return self.scalars.product((s,), [i for i in s.idx if isinstance(i, str)])
 
-    def expand(self, t: Term, terms: list[LinTerm], consts: list[tuple[float, S]]) -> None:
+    def expand(self, t: Term, terms: list[LinTerm], consts: list[tuple[float, S]], free: Collection[Index] = ()) -> None:
+        """The roots and the constant of a form at its indices, of which the integer ones are summed, but for those that are `free`."""
         lin, idx = t.uses[0]
+        sizes = {i: n for i, n in sizes_of(t.uses).items() if i not in free}
         assert isinstance(lin, Lin)
         number, rest = self.scalars.split(t.coef)
         by: dict[Index, Index] = dict(enumerate(idx))
@@ -322,10 +336,13 @@ class Variables:
             full = {i: by[i] if i in by else self._fresh - number_of(i) - 1 for i in (*(s.idx if s else ()), *where)}
             parts = [rest] if s is None else [rest, rename(s, full)]
             coef = self.scalars.product(parts)
+            at = tuple(full[i] for i in where)
+            times = unread(sizes, coef.idx, at)
             extra, coef = self.scalars.split(coef)
-            terms.append((number * c * extra, None if coef.node is self.scalars.one.node else coef, root, tuple(full[i] for i in where)))
+            terms.append((number * c * extra * times, None if coef.node is self.scalars.one.node else coef, root, at))
         if lin.const is not None:
-            consts.append((number, self._sum_bound(self.scalars.product((rest, rename(lin.const, by))))))
+            const = self.scalars.product((rest, rename(lin.const, by)))
+            consts.append((number * unread(sizes, const.idx), self._sum_bound(const)))
 
     def linear(self, terms: list[LinTerm], const: S) -> tuple[float, float, Use]:
         """The form of the terms as (scale, 0, use): first coefficient 1, like terms collected, indices numbered by appearance."""
