@@ -10,7 +10,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
+from operator import or_
 from types import MappingProxyType
 
 import jax.numpy as jnp
@@ -104,7 +106,8 @@ class _Contributions:
 
     def _outer(self, use: tuple[str, str], other: tuple[str, str]) -> S:
         """sum over positions of E[l l'] E[r r']."""
-        return self._contract(self._pair(use[0], other[0]), self._pair(use[1], other[1]))
+        pairs = list(zip(use, other, strict=True))
+        return self._contract([self._pair(x, y) for x, y in pairs], reduce(or_, (self._places(x, y) for x, y in pairs)))
 
     def embedding(self, name: str, vectors: list[InitVector]) -> S:
         parts: list[S] = []
@@ -112,7 +115,7 @@ class _Contributions:
             for w in vectors:
                 if v.name not in self.b.adjoint or w.name not in self.b.adjoint:
                     continue
-                parts.append(self._contract(self._gradients(v.name, w.name), self._pair(v.name, w.name)))
+                parts.append(self._contract([self._gradients(v.name, w.name), self._pair(v.name, w.name)], self._places(v.name, w.name)))
         return self.s.product((self.s.total((1.0, s) for s in parts),), None, self._ratio(vectors[0].width))
 
     def vector(self, v: object) -> S:
@@ -121,7 +124,7 @@ class _Contributions:
             return self.s.zero
         both = self._gradients(v.name, v.name)
         same = {primed(a): a for a in sorted(v.axes)}  # independent entries: only equal positions meet
-        summed = self._contract(rename(both, same))
+        summed = self._contract([rename(both, same)], {a: self.b.program.size[a] for a in v.axes})
         return self.s.product((self.s.leaf(("variance", v.name)), summed), None, self._ratio(v.width))
 
     def _gradients(self, x: str, y: str) -> S:
@@ -130,8 +133,16 @@ class _Contributions:
     def _pair(self, x: str, y: str) -> S:
         return self.master.pair(self.left[x], self.right[y])
 
-    def _contract(self, *parts: S) -> S:
-        return self.s.product(parts, (*self.copies, *map(primed, self.copies)))
+    def _places(self, x: str, y: str) -> dict[str, int]:
+        """The sizes of the positions of a pair."""
+        p = self.b.program
+        return {a: p.size[a] for a in p.axes_of[x]} | {primed(a): p.size[a] for a in p.axes_of[y]}
+
+    def _contract(self, parts: list[S], places: Mapping[str, int]) -> S:
+        """The product summed over positions, also over those that it does not depend on."""
+        keep = (*self.copies, *map(primed, self.copies))
+        read = {i for s in parts for i in s.idx}.union(keep)
+        return self.s.product(parts, keep, float(prod(n for a, n in places.items() if a not in read)))
 
     def _ratio(self, width: str) -> float:
         p = self.b.program

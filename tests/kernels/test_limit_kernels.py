@@ -310,3 +310,14 @@ def test_bad_data() -> None:
 def test_a_zero_point_has_no_layer_normalization() -> None:
     with pytest.raises(tp.OutsideTheory, match="layer normalization without eps of a zero point"):
         kernels(ZOO["transformer"](token=3, depth=1), np.zeros((2, 3, 4)))
+
+
+def test_positions_that_are_all_the_same_are_all_counted() -> None:
+    """f = v . sum_t relu(h_t) with h_t = W c at three positions: (3 relu(h))^2 and (3 relu'(h))^2 on average."""
+    network = tp.parse(
+        "network same\nwidth n\naxis t 3\ninput x over t\nmatrix W : n x n\nvector g : n over t = U x\nvector c : n ~ N(0, 1)\n"
+        "z := c + g - g\nh := W z\no := sum[t](relu(h))\nreadout v^T o : n\nreturn o\n"
+    )
+    k = kernels(network, np.ones((2, 3, 2)))
+    for a in (k.nngp, k.by_parameter["W"], k.by_parameter["c"]):
+        np.testing.assert_allclose(a, 4.5, rtol=1e-12)
