@@ -46,17 +46,6 @@ def test_every_variable_is_that_of_a_run(name: str) -> None:
         np.testing.assert_allclose(array, np.broadcast_to(a, array.shape), rtol=1e-12, atol=1e-13 * size, err_msg=variable)
 
 
-@pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("name", NETWORKS)
-def test_kernels_in_coordinates_are_the_jacobian(name: str) -> None:
-    network = NETWORKS[name]()
-    params = sample(network, jax.random.key(1), WIDTH, D["x"])
-    x1, x2, scalars = data(network, 3, 0), data(network, 2, 1), open_scalars(network)
-    outputs = "full" if network.outputs > 1 else "trace"
-    found = empirical_kernels(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars)
-    same(found, empirical_ntk_jacobian(network, params, WIDTH, x1, x2, outputs=outputs, scalars=scalars))
-
-
 def test_a_transformer_is_linear_in_its_embeddings_up_to_the_first_nonlinearity() -> None:
     """With layer normalization, whose mean adds the vector of ones, and a residual sum of what has two bases."""
     network = transformer()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tensorprog.errors import InvalidProgram
+from tensorprog.interpret import spans
 from tensorprog.interpret.finite import Params, apply, sample
 from tensorprog.kernels import empirical, products
 from tensorprog.kernels.empirical import EmpiricalKernels, Outputs, compiled, empirical_kernels, empirical_ntk_jacobian
@@ -45,8 +46,10 @@ def same(found: EmpiricalKernels, wanted: EmpiricalKernels) -> None:
         np.testing.assert_allclose(found.by_parameter[name], part, rtol=1e-10, atol=1e-12 * scale, err_msg=name)
 
 
+@pytest.mark.parametrize("narrow", [spans.NARROW, 0], ids=["where it pays", "wherever there is a basis"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_structured_products_are_the_jacobian(name: str) -> None:
+def test_structured_products_are_the_jacobian(name: str, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "NARROW", narrow)
     network = NETWORKS[name]()
     params = sample(network, jax.random.key(1), WIDTH, D["x"])
     x1, x2, scalars = data(network, 3, 0), data(network, 2, 1), open_scalars(network)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import assert_never
 
+from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
 from tensorprog.interpret.limit.scalar import Expectation, Index, S, number_of, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, Variables, sizes_of, unread
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, sizes_of, unread
 from tensorprog.language.expr import Growth
 
 NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import assert_never
 
+from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.scalar import Index, S, Scalars
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, Variables, relabel, sizes_of, unread
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Term, Use, relabel, sizes_of, unread
 from tensorprog.language.expr import Add, Apply, Expr, Fn, Gather, Mul, Number, Power, Ref, Softmax, Sum, Tensor
 from tensorprog.language.nonlin import derivative, form, parity
 from tensorprog.language.nonlin import fn as named_fn

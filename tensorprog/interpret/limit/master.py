@@ -15,10 +15,11 @@ from collections.abc import Collection, Mapping
 from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.outer import averaged
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
-from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, Variables, relabel, sizes_of, unread
+from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, relabel, sizes_of, unread
 from tensorprog.language.expr import Expr
 from tensorprog.language.instr import Embedding, Gaussian, InitScalar, InitVector, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.program import Program

@@ -19,10 +19,11 @@ from jax import Array
 from tensorprog.errors import OutsideTheory
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.scalar import At, Leaf, Node, S
-from tensorprog.interpret.limit.variable import Poly, Variables
+from tensorprog.interpret.limit.variable import Poly
 from tensorprog.language.expr import Expr, Fn, Growth, Ref, copies, local_name, localized, walk
 
 MAX_CONSTANTS = 64

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tensorprog.errors import OutsideTheory
+from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.scalar import Index, S
-from tensorprog.interpret.limit.variable import Atom, Lin, Term, Use, Variables
+from tensorprog.interpret.limit.variable import Atom, Lin, Term, Use
 from tensorprog.language.nonlin import fn
 
 
