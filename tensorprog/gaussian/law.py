@@ -55,6 +55,13 @@ def root(x: Scalars) -> Array:
 
 
 @jax.jit
+def inverse_root(x: Scalars) -> Array:
+    """1 / sqrt(x), and 0 (also in the derivative) where x <= 0."""
+    x = jnp.asarray(x)
+    return jnp.where(x > 0, 1 / jnp.sqrt(jnp.where(x > 0, x, 1.0)), 0.0)
+
+
+@jax.jit
 def ratio(x: Scalars, y: Array) -> Array:
     """x / y, and 0 (also in the derivative) where y = 0."""
     return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y))
@@ -67,7 +74,7 @@ def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
     1 - rho^2 = (1 - rho)(1 + rho) is exactly 0 where it is within rounding of 0. rho itself is not clipped: on the diagonal the derivative
     in c must not vanish. Both are formed after scaling, so that a b may over- or underflow. A vanishing variance gives (0, 1).
     """
-    rho = ratio(ratio(c, root(a)), root(b))
+    rho = c * inverse_root(a) * inverse_root(b)
     rest = (1 - rho) * (1 + rho)
     return rho, jnp.where(rest > ROUNDING * jnp.finfo(rest.dtype).eps, rest, 0.0)
 
@@ -75,9 +82,10 @@ def correlation(a: Scalars, b: Scalars, c: Scalars) -> tuple[Array, Array]:
 @jax.jit
 def angle(s: Array, rho: Array) -> Array:
     """The angle in [0, pi] of the point (rho, s) of the upper half circle: 2 atan(s / (1 + |rho|)) or what is left to pi, faster than atan2."""
-    t = s / (1 + jnp.abs(rho))
-    half = 2 * t * over_root(np.arctan, t * t, 1.0, (8, 21))
-    return jnp.where(rho < 0, pi - half, half)
+    below = 1 + jnp.abs(rho)
+    t = s / below
+    half = 2 * s * over_root(np.arctan, t * t, 1.0, (8, 21))
+    return jnp.where(rho < 0, pi * below - half, half) / below
 
 
 def tilt(u: Law, rate: Mapping[int, float]) -> tuple[Array, Law]:

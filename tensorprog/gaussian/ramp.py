@@ -79,10 +79,10 @@ def rcond(a: Scalars, b: Scalars, c: Scalars) -> Array:
 
     Where `correlation` finds the inputs to be equal or opposite, which they need not be in truth, it is 0 in float64, and eps in float32.
     """
-    value, alive = pair(0, 0, a, b, c), half_power(a, 0) * half_power(b, 0)  # at variance 0 the value is 0
-    apart = 4 * pi * jnp.minimum(value, 0.5 - value)  # 2 min(theta, pi - theta), at most pi sin(theta)
-    unknown = 0.0 if value.dtype == jnp.float64 else jnp.finfo(value.dtype).eps
-    return jnp.where(apart > 0, apart, jnp.where(alive > 0, unknown, 1.0))
+    rho, rest = correlation(a, b, c)
+    theta = angle(root(rest), rho)
+    apart = 2 * jnp.minimum(theta, pi - theta)  # at most pi sin(theta); pi at variance 0, where the value is 0
+    return apart if apart.dtype == jnp.float64 else jnp.maximum(apart, jnp.finfo(apart.dtype).eps)
 
 
 @jax.jit

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import mmap
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import ceil, prod
 from typing import Any, NamedTuple, TypeVar
@@ -20,8 +17,8 @@ from tensorprog.interpret.precision import Precision
 from tensorprog.kernels.apart import Own
 from tensorprog.kernels.diagonal import Alone
 from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.threads import in_threads
 
-T = TypeVar("T")
 Tree = TypeVar("Tree")
 Numbers = TypeVar("Numbers", np.ndarray, Array)
 Points = Mapping[str, np.ndarray]
@@ -123,11 +120,7 @@ def assembled(block: Block, left: Side, right: Side | None, like: Kernels, dtype
         errors.append(float(found.error))
 
     places = [(p, q) for p in left.parts for q in others.parts if right is not None or p <= q]
-    if threads:
-        in_threads(one, places)
-    else:
-        for place in places:
-            one(place)
+    in_threads(one, places, cores=None if threads else 1)
     arrays, error = jax.device_put((whole, np.max(errors, initial=0.0)))
     by_parameter = {name[3:]: a for name, a in arrays.items() if name.startswith("of ")}
     return Kernels(arrays["nngp"], arrays["ntk"], by_parameter, error, like.method)
@@ -176,32 +169,6 @@ def _huge(size: int) -> np.ndarray:
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
-
-
-def in_threads(one: Callable[[T], None], work: Iterable[T]) -> None:
-    """Every piece of work, by as many threads as there are cores, of which this is one; an error ends all."""
-    todo = deque(work)
-
-    def some() -> None:
-        try:
-            while todo:
-                try:
-                    piece = todo.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                one(piece)
-        finally:
-            todo.clear()
-
-    others = min(os.cpu_count() or 1, len(todo)) - 1
-    if others < 1 or len(todo) < 3:
-        some()
-        return
-    with ThreadPoolExecutor(others) as pool:
-        running = [pool.submit(some) for _ in range(others)]
-        some()
-        for thread in running:
-            thread.result()
 
 
 def parted(tree: Tree, n: int, size: int, dtype: Precision) -> Tree:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -66,9 +65,8 @@ class Diagonal:
 
 def diagonal(found: Symbolic, shared: Shared, strategy: Strategy, *, parts: bool = True) -> Diagonal:
     """The diagonal of the kernels of a network; the NTK is 0 where nothing contributes to it, `by_parameter` empty without `parts`."""
-    program = found.master.program
-    positions = max(prod(program.size[a] for a in axes) for axes in program.axes_of.values())
-    return Diagonal(runnable(found, partial(_block, found, shared, strategy, parts), quick=True), max(1, HELD // positions**2), ONCE // widest(found))
+    block, wide = runnable(found, partial(_block, found, shared, strategy, parts), quick=True), widest(found)
+    return Diagonal(block, max(1, HELD // wide), ONCE // wide)
 
 
 def _block(found: Symbolic, shared: Shared, strategy: Strategy, parts: bool, points: Arrays, given: Given) -> Alone:

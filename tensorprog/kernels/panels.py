@@ -7,11 +7,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from tensorprog.kernels.assembly import aligned, in_threads
+from tensorprog.kernels.assembly import aligned
 from tensorprog.kernels.cosine import Middle
 from tensorprog.kernels.evaluate import Norms, Side
 from tensorprog.kernels.series import Series
 from tensorprog.kernels.table import Table
+from tensorprog.kernels.threads import in_threads
 
 ROWS = 64
 

@@ -10,10 +10,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 import jax
-import numpy as np
 from jax.stages import Wrapped
 
-from tensorprog.interpret.precision import floats, traced
+from tensorprog.interpret.precision import carried, traced
 from tensorprog.kernels.compiling import known
 from tensorprog.kernels.symbolic import Symbolic, nodes
 from tensorprog.kernels.uncompiled import traced_once
@@ -91,13 +90,12 @@ class Runnable(Generic[T]):
             return
         seen.begun = True
         with ThreadPoolExecutor(1) as beside:
-            done = beside.submit(self._compile, floats("float64") == np.float64, *_like(args))
+            done = beside.submit(carried(self._compile), *_like(args))
             yield
             done.result()
 
-    def _compile(self, x64: bool, *like: Any) -> None:
-        with jax.enable_x64(x64):  # a setting of each thread
-            self._compiled.lower(*like).compile()
+    def _compile(self, *like: Any) -> None:
+        self._compiled.lower(*like).compile()
 
 
 def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Runnable[T]:

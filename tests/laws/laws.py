@@ -1,6 +1,6 @@
 """The laws that every program obeys, as functions of a program: what the tests beside this file ask of random ones."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,22 @@ from hypothesis import strategies as st
 
 from tensorprog.interpret.finite import apply, run, shapes, widths
 from tensorprog.interpret.initial import gaussians, scale
+from tensorprog.interpret.limit import limit
 from tensorprog.kernels.uncompiled import by_numpy
-from tensorprog.language.instr import Embedding
+from tensorprog.language.expr import Ref
+from tensorprog.language.instr import Embedding, Moment
 from tensorprog.language.listing import show
 from tensorprog.language.program import Network, Program
 from tensorprog.testing import inputs, programs
+from tensorprog.testing.agreement import exactly
 from tensorprog.transform.backprop import Backprop, backprop
+from tensorprog.transform.unfold import member, positions, unfolded
 
 Data = Mapping[str, np.ndarray]
 EVERY = tuple(HealthCheck)
 GENERATED = [Phase.generate]  # shrinking a law that compiles costs minutes: failures print their program instead
 FIXED = settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=EVERY, phases=GENERATED)
+FEW = settings(FIXED, max_examples=60)
 MANY = settings(FIXED, max_examples=5000, derandomize=False)
 
 
@@ -95,3 +100,29 @@ def _summed(p: Program, b: Backprop, name: str, values: Mapping[str, jax.Array],
         return jnp.zeros(shape)
     d = values[b.adjoint[name]]
     return d.reshape(-1, *d.shape[d.ndim - len(shape) :]).sum(0)
+
+
+def assert_unfolds(p: Program, data: Data) -> None:
+    """The limit of every Moment of a family is that of the same program written out vector by vector, within their errors and rounding."""
+    moments = [i.out for i in p.body if isinstance(i, Moment)]
+    if not p.axes or not moments:
+        return
+    q = unfolded(p)
+    members = {name: _members(p, name, p.axes_of[name]) for name in moments}
+    flat = {own: data[i.name][(slice(None), *at)] for i in p.inputs for at, own in _members(p, i.name, i.axes)}
+    found = exactly(limit(p, data, jit=False), [Ref(name) for name in moments])
+    others = iter(exactly(limit(q, flat, jit=False), [Ref(own) for name in moments for _, own in members[name]]))
+    lead = (slice(None),) if p.inputs else ()
+    for name, family in zip(moments, found, strict=True):
+        for at, own in members[name]:
+            one = next(others)
+            error = 5 * (np.max(family.error) + np.max(one.error))
+            value = np.asarray(family.value)[(*lead, *at)]
+            expected = np.broadcast_to(one.value, value.shape)  # a member that reads no data has one value for all points
+            np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-8 + error, err_msg=f"{own} of\n{show(p)}")
+
+
+def _members(p: Program, name: str, axes: Collection[str]) -> list[tuple[tuple[int, ...], str]]:
+    """The positions of a family and the names of its members."""
+    own = sorted(axes)
+    return [(tuple(at[axis] for axis in own), member(name, own, at)) for at in positions(own, p.size)]

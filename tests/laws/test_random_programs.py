@@ -1,4 +1,4 @@
-"""Laws of all programs, on 200 random ones (5,000: `make slow`): round trips, ill-typed mutations, backpropagation, the Master Theorem."""
+"""Laws of all programs, on 200 random ones (5,000: `make slow`): round trips, ill-typed mutations, backpropagation, families, the Master Theorem."""
 
 import jax
 import pytest
@@ -11,7 +11,7 @@ from tensorprog.language.program import Program
 from tensorprog.language.text import parse
 from tensorprog.language.valid import check
 from tensorprog.testing import assert_agree, features, inputs, mutations, networks, programs, read_out
-from tests.laws.laws import FIXED, MANY, assert_backprop_is_grad, drawn
+from tests.laws.laws import FEW, FIXED, MANY, assert_backprop_is_grad, assert_unfolds, drawn
 
 
 def assert_well_formed(p: Program) -> None:
@@ -29,6 +29,7 @@ def assert_all_laws(p: Program, data: dict, seed: int) -> None:
     assert_well_formed(p)
     assert_mutations_are_refused(p)
     assert_backprop_is_grad(read_out(p), data, jax.random.key(seed))
+    assert_unfolds(p, data)
     assert_agree(p, key=jax.random.key(seed), inputs=data, widths=(32, 128))
 
 
@@ -68,6 +69,13 @@ def test_backprop_is_automatic_differentiation(data: st.DataObject) -> None:
 def test_exact_sampled_and_finite_agree(data: st.DataObject) -> None:
     p = data.draw(programs())
     assert_agree(p, key=jax.random.key(2), inputs=data.draw(inputs(p)), widths=(32, 128))
+
+
+@FEW
+@given(st.data())
+def test_families_are_their_members(data: st.DataObject) -> None:
+    p = data.draw(programs())
+    assert_unfolds(p, data.draw(inputs(p)))
 
 
 @FIXED

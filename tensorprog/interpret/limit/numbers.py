@@ -323,11 +323,12 @@ class Numbers:
         """Keep an estimate of arrays that are `turned` by half, and its reciprocal condition for every pair of points."""
         self.estimates.append(estimate)
         rcond = jnp.asarray(estimate.rcond)
-        if rcond.ndim > 2 + half:
-            rcond = unturned(rcond, half)
-        closest = self._closest if isinstance(self._closest, float) else jnp.expand_dims(self._closest, range(2, max(rcond.ndim, 2)))
+        half = half if rcond.ndim > 2 else 0
+        closest = self._closest
+        if not isinstance(closest, float):
+            closest = turned(jnp.expand_dims(closest, range(2, max(rcond.ndim, 2))), half)
         rcond = jnp.where(rcond > 0, rcond, closest)
-        rcond = rcond.min(range(2, rcond.ndim))
+        rcond = rcond.min(range(2 + half, rcond.ndim)).min(range(1, 1 + half))  # as they lie, which takes no copy
         self.rcond = jnp.minimum(self.rcond, rcond)
 
     def _mixture(self, c: Coordinates, sums: list[Quadratic], problem: Problem) -> Array:

@@ -5,13 +5,13 @@ from collections import deque
 
 import pytest
 
-from tensorprog.kernels import assembly
-from tensorprog.kernels.assembly import in_threads
+from tensorprog.kernels import threads
+from tensorprog.kernels.threads import in_threads
 
 
 @pytest.fixture(autouse=True)
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 3)
 
 
 def test_every_piece_is_done_once() -> None:
@@ -30,7 +30,7 @@ def test_an_error_in_any_thread_ends_all(error: type[BaseException], monkeypatch
             super().clear()
             ended.set()
 
-    monkeypatch.setattr(assembly, "deque", Watched)
+    monkeypatch.setattr(threads, "deque", Watched)
 
     def one(piece: int) -> None:
         if threading.get_ident() != caller:
