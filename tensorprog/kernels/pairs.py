@@ -21,6 +21,7 @@ from tensorprog.kernels.symbolic import Symbolic, expectations
 from tensorprog.kernels.uncompiled import uncompiled
 
 LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere
+ANGLES, PART = 32, 2048  # angles, and pairs, of a grid that are asked for together, at least
 
 
 class Values(NamedTuple):
@@ -61,10 +62,19 @@ class Pairs:
         one = np.ones((LIST, 1))  # as lists are, so that what is traced here serves them
         return self._function(one, one, one, one > 1)[1] <= EXACT
 
-    def _outer(self, q: np.ndarray, theta: np.ndarray, nudge: float) -> Values:
+    def _outer(self, q: np.ndarray, theta: np.ndarray, nudge: float = 0.0) -> Values:
+        """In parts of one number of angles, so that each is traced once."""
         rows, columns = q[:, None], q[None]
-        cross = np.sqrt(rows * columns) * np.cos(theta)[:, None, None] * (1 - nudge)
-        return self._compute(rows, columns, cross, np.zeros(cross.shape, bool))
+        size = max(ANGLES, PART // len(q) ** 2)
+        cos = np.pad(np.cos(theta), (0, -len(theta) % size), mode="edge")[:, None, None]
+        cross = np.sqrt(rows * columns) * cos * (1 - nudge)
+        parts = [self._compute(rows, columns, c, np.zeros(c.shape, bool)) for c in np.split(cross, len(cross) // size)]
+        return Values(np.concatenate([part.kernels for part in parts], -1)[..., : len(theta)], parts[0].methods)
+
+    def coarse(self, q: np.ndarray, theta: np.ndarray) -> Values:
+        """Where expectations have no closed form, `grid` by rules of two thirds of the size: the distance estimates the error of the finer ones."""
+        how = replace(self.strategy, nodes=2 * self.strategy.nodes // 3, terms=2 * self.strategy.terms // 3)
+        return replace(self, strategy=how, _traced={})._outer(q, theta)
 
     def each(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:
         """K of the pairs of a list, (outputs, P), in parts of one size, so that each is traced once."""
@@ -85,11 +95,6 @@ class Pairs:
     def rounding(self) -> float:
         """A relative bound of what rounding does to cosines in all layers together, as `theorem.rounding` has it for values."""
         return 8 * np.finfo(float).eps * (1 + expectations(self.found)) ** 0.5
-
-    def coarser(self) -> Pairs:
-        """By rules of two thirds of the size: the distance estimates the error of the finer ones."""
-        how = replace(self.strategy, nodes=2 * self.strategy.nodes // 3, terms=2 * self.strategy.terms // 3)
-        return replace(self, strategy=how, _traced={})
 
     def _compute(self, q1: np.ndarray, q2: np.ndarray, c: np.ndarray, same: np.ndarray) -> Values:
         """K at c (P, 1), or (T, S, S) with q1 (S, 1) and q2 (1, S): (outputs, P, 1) or (outputs, S, S, T)."""

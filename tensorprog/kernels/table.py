@@ -174,7 +174,7 @@ def _checked(table: Table, pairs: Pairs, exact: bool, tolerance: float) -> Table
     start, small = table.angle.start, 10.0 ** rng.uniform(-3, 0, 8)
     theta = np.concatenate([rng.uniform(start, pi, 16), start + small, pi - small])
     truth = pairs.grid(q, theta).kernels
-    coarse = truth if exact else pairs.coarser().grid(q, theta).kernels
+    coarse = truth if exact else pairs.coarse(q, theta).kernels
     own = pairs.own(q).kernels
     size = np.sqrt(np.abs(own[:, :, None] * own[:, None, :]))[..., None]
     i, j, k = (a.ravel() for a in np.meshgrid(np.arange(len(q)), np.arange(len(q)), np.arange(len(theta)), indexing="ij"))

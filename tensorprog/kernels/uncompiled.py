@@ -150,7 +150,7 @@ def _closed(j: ClosedJaxpr | Jaxpr) -> _Plan:
 def _inner(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr | None:
     """The function that the equation only calls."""
     match eqn.primitive.name:
-        case "jit" | "pjit" | "closed_call" | "checkpoint" | "remat":
+        case "jit" | "pjit" | "closed_call" | "checkpoint" | "remat" | "remat2":
             return eqn.params["jaxpr"]
         case "custom_jvp_call" | "custom_vjp_call":
             return eqn.params["call_jaxpr"]

@@ -53,7 +53,7 @@ def test_functions_are_written_out_and_nothing_is_computed_twice() -> None:
     def half(x: Array) -> Array:
         return jnp.sin(x) * 0.5
 
-    closed = jax.make_jaxpr(lambda x: half(x) + half(x) * half(2 * x))(X)
+    closed = jax.make_jaxpr(lambda x: half(x) + jax.checkpoint(half)(x) * half(2 * x))(X)
     plan = uncompiled_module._plan(closed.jaxpr, closed.consts)
     assert len(plan.steps) == 7  # sin, * 0.5; 2 *, sin, * 0.5; the product and the sum
     (found,) = plan(X)
