@@ -22,7 +22,7 @@ from tensorprog.kernels.result import Kernels, is_exact
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import Symbolic, kernels_of, values, widest
 
-HELD, ONCE = 1 << 22, 1 << 18  # numbers in one intermediate array, and in one that NumPy is fast enough for
+HELD, ONCE = 1 << 20, 1 << 18  # numbers in one intermediate array, and in one that NumPy is fast enough for
 Given = Mapping[str, Array | float]
 
 
