@@ -58,9 +58,10 @@ class Expectations:
         """E p, over the free indices of p."""
         return self.s.total((1.0, self._term(t, p.axes)) for t in p.terms)
 
-    def _term(self, t: Term, keep: tuple[Index, ...]) -> S:
+    def _term(self, t: Term, keep: Collection[Index] | None, free: Collection[Index] = ()) -> S:
+        """E t over the indices `keep` (None: over all); a summed index that nothing reads is counted, but for those that are `free`."""
         expected = self.monomial(t.uses)
-        return self.s.product((t.coef, expected), keep, unread(sizes_of(t.uses), t.coef.idx, expected.idx, keep))
+        return self.s.product((t.coef, expected), keep, unread(sizes_of(t.uses), t.coef.idx, expected.idx, keep or (), free))
 
     def monomial(self, uses: tuple[Use, ...]) -> S:
         """E of a product of factors, over all their indices."""
@@ -95,7 +96,7 @@ class Expectations:
             closed = next((u for u in group if isinstance(u.factor, Closed)), None)
             if closed is None:
                 derived = derive(self.v, Term(self.s.one, tuple(group)), on_form)
-                found = ((self._inside_slope(d, (*where, *sizes_of(group))), where) for d, where in derived)
+                found = ((self._term(d, None, (*where, *sizes_of(group))), where) for d, where in derived)
             else:
                 rest = tuple(u for u in group if u is not closed)
                 opened = (Term(inner.coef, (*inner.uses, *rest)) for inner in self.v.open(closed))
@@ -103,10 +104,6 @@ class Expectations:
             for slope, where in found:
                 if not self.s.is_zero(slope):
                     yield self.s.product((others, slope)), where
-
-    def _inside_slope(self, d: Term, free: Collection[Index]) -> S:
-        expected = self.monomial(d.uses)
-        return self.s.product((d.coef, expected), None, unread(sizes_of(d.uses), d.coef.idx, expected.idx, free))
 
     def _components(self, uses: tuple[Use, ...]) -> list[list[Use]]:
         groups: list[list[Use]] = []

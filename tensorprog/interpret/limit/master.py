@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal, assert_never
 
 from tensorprog.interpret.limit.expectation import Expectations
+from tensorprog.interpret.limit.initial import covariance, linked
 from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.outer import averaged
@@ -49,7 +50,7 @@ class Master:
         self._matched = matched
         self._dots: Dots = dots
         self._left: set[Root] = set()
-        self._groups = _linked(program)
+        self._groups = linked(program)
         self._initial: dict[Root, InitVector] = {}
         self._envs: dict[int, dict[str, Value]] = {LEFT: {}, RIGHT: {}}
 
@@ -222,40 +223,12 @@ class Master:
             place = {**{name: k for k, name in enumerate(a.axes)}, **{primed(name): len(a.axes) + k for k, name in enumerate(b.axes)}}
             return self.scalars.product((rename(cov, place), self._variance(*_hat(a))))
         x, y = self._initial[a], self._initial[b]
-        places = tuple(range(len(a.axes) + len(b.axes)))
-        sizes = (*a.sizes, *b.sizes)
         if isinstance(x.law, Embedding) and isinstance(y.law, Embedding):
             sides = (LEFT if a.twin is None else RIGHT, LEFT if b.twin is None else RIGHT)
-            gram = self.scalars.leaf(("gram", x.law.input, sides[0], y.law.input, sides[1]), sizes, places)
+            sizes = (*a.sizes, *b.sizes)
+            gram = self.scalars.leaf(("gram", x.law.input, sides[0], y.law.input, sides[1]), sizes, tuple(range(len(sizes))))
             return self.scalars.product((gram, self.scalars.leaf(("variance", x.law.matrix))))
-        return self._gaussian_covariance(x, y, sizes, places)
-
-    def _gaussian_covariance(self, x: InitVector, y: InitVector, sizes: tuple[int, ...], places: tuple[int, ...]) -> S:
-        for c in self.program.covariances:
-            if (c.a, c.b) == (x.name, y.name):
-                return self._table(c.values, sizes, places, (*x.axes, *y.axes), len(x.axes))
-            if (c.a, c.b) == (y.name, x.name):
-                turned = self._table(c.values, (*sizes[len(x.axes) :], *sizes[: len(x.axes)]), places, (*y.axes, *x.axes), len(y.axes))
-                shift = len(x.axes)
-                by: dict[Index, Index] = {k: (k + shift if k < len(y.axes) else k - len(y.axes)) for k in places}
-                return rename(turned, by)
-        if x.name != y.name:
-            return self.scalars.zero
-        assert isinstance(x.law, Gaussian)
-        variance = self.scalars.leaf(("variance", x.name))
-        if not x.axes:
-            return variance
-        k = len(x.axes)
-        eyes = [self.scalars.leaf(("eye", n), (n, n), (i, k + i)) for i, n in enumerate(sizes[:k])]
-        return self.scalars.product((variance, *eyes))
-
-    def _table(self, values: tuple[float, ...], sizes: tuple[int, ...], places: tuple[int, ...], axes: tuple[str, ...], split: int) -> S:
-        """A covariance table, its axes brought from the declared to the sorted order."""
-        if not any(values):
-            return self.scalars.zero
-        order = [*sorted(range(split), key=lambda k: axes[k]), *sorted(range(split, len(axes)), key=lambda k: axes[k])]
-        declared = tuple(sizes[order.index(k)] for k in range(len(axes)))
-        return self.scalars.leaf(("tensor", declared, values), declared, tuple(order.index(k) for k in range(len(axes))))
+        return covariance(self.program, self.scalars, x, y)
 
     def _root_of(self, x: Value | None) -> Root:
         """The root that [init] or [matmul-hat] made for a left variable: its newest."""
@@ -272,12 +245,3 @@ def primed(axis: str) -> str:
 def _hat(root: Root) -> Hat:
     assert isinstance(root.group, Hat)
     return root.group
-
-
-def _linked(program: Program) -> dict[str, str]:
-    """Initial Gaussian vectors grouped by the covariances that join them."""
-    group = {v.name: v.name for v in program.vectors}
-    for c in program.covariances:
-        old, new = group[c.b], group[c.a]
-        group = {name: new if g == old else g for name, g in group.items()}
-    return group

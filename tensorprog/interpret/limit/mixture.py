@@ -27,9 +27,9 @@ from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import AnyFactor, Composite, Estimate, Factor, Power, Strategy
 from tensorprog.interpret.limit import variable
 from tensorprog.interpret.limit.lift import is_power, squares
-from tensorprog.interpret.limit.problem import instances, moved
-from tensorprog.interpret.limit.scalar import Index, Scalars
-from tensorprog.interpret.limit.squares import CUT, Law, Quadratic
+from tensorprog.interpret.limit.problem import Coordinates, forms_of, instances, moved
+from tensorprog.interpret.limit.scalar import Index, S, Scalars
+from tensorprog.interpret.limit.squares import CUT, Law, Quadratic, Read, law, side_by_side, stacked
 from tensorprog.interpret.limit.variable import Atom, Lin, Poly, Use
 from tensorprog.language.nonlin import parity
 
@@ -65,6 +65,31 @@ def _quadratic(scalars: Scalars, p: Poly, idx: tuple[Index, ...], a: float) -> Q
             forms.append(moved(term.uses[0], at))
             weights.append(number)
     return Quadratic(a, offset, tuple(forms), tuple(weights))
+
+
+def mixture(c: Coordinates, sums: list[Quadratic], read: Read, strategy: Strategy) -> Estimate:
+    """The expectation of a problem, powers of `sums` among its factors, from the arrays of its scalars: (N1, N2, all positions in one dimension)."""
+    sizes = c.problem.sizes
+    ranks = tuple(range(len(sizes)))
+
+    def entry(s: S) -> Array:
+        a = read(s, ranks)
+        return jnp.broadcast_to(a, (*a.shape[:2], *sizes)).reshape(*a.shape[:2], -1) if ranks else a
+
+    where = {form: k for k, form in enumerate(c.forms)}
+    uses = [u for u in c.problem.uses if not isinstance(u.factor, variable.Composite)]
+    mains = list(dict.fromkeys(where[f] for u in uses for f in forms_of(u, {})))
+    place = {k: m for m, k in enumerate(mains)}
+    factors = [replace(f, coord=place[f.coord]) for f in c.factors(entry) if not isinstance(f, Composite)]
+
+    def table(rows: list[int], columns: list[int]) -> Array:
+        flat = side_by_side([c.covariance(i, j) for i in rows for j in columns], sizes, read)
+        return flat.reshape(*flat.shape[:-1], len(rows), len(columns))
+
+    blocks = [[where[f] for f in q.forms] for q in sums]
+    gram = stacked([[table(a, b) for b in blocks] for a in blocks])
+    onto = [stacked([[table([m], b) for b in blocks]])[..., 0, :] for m in mains]
+    return integrate(sums, factors, law(sums, gram, onto, lambda i, j: table([mains[i]], [mains[j]])[..., 0, 0]), strategy)
 
 
 def integrate(sums: list[Quadratic], factors: Sequence[AnyFactor], whole: Law, strategy: Strategy) -> Estimate:
@@ -178,6 +203,3 @@ def _nodes(q: Quadratic, strategy: Strategy, decay: tuple[float, Array]) -> tupl
     count = round(reach * (1 / q.power + 1 / usual) * fineness / 0.6)
     low, high = -reach / q.power, reach / here
     return jnp.linspace(low, high, count), (high - low) / (count - 1)
-
-
-__all__ = ["integrate", "quadratics"]

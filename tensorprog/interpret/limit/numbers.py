@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from math import prod
 from types import MappingProxyType
 from typing import assert_never
@@ -12,10 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from tensorprog.gaussian import problem as gaussian
 from tensorprog.gaussian.expect import expect
 from tensorprog.gaussian.functions import function
-from tensorprog.gaussian.jacobi import eigh
 from tensorprog.gaussian.problem import Estimate, Strategy
 from tensorprog.interpret.limit.contraction import (
     LEADING,
@@ -32,9 +29,10 @@ from tensorprog.interpret.limit.contraction import (
 )
 from tensorprog.interpret.limit.expectation import Expectations, Problem
 from tensorprog.interpret.limit.gather import Reading, gathered
-from tensorprog.interpret.limit.mixture import integrate, quadratics
-from tensorprog.interpret.limit.problem import Coordinates, coordinates, forms_of
+from tensorprog.interpret.limit.mixture import mixture, quadratics
+from tensorprog.interpret.limit.problem import Coordinates, coordinates
 from tensorprog.interpret.limit.ramps import is_delta
+from tensorprog.interpret.limit.regression import regression
 from tensorprog.interpret.limit.scalar import (
     At,
     Expectation,
@@ -56,8 +54,6 @@ from tensorprog.interpret.limit.scalar import (
     number_everywhere,
     pattern,
 )
-from tensorprog.interpret.limit.squares import Quadratic, law, stacked
-from tensorprog.interpret.limit.variable import Composite
 
 
 class Numbers:
@@ -157,7 +153,7 @@ class Numbers:
             case Matched(cross, own):
                 return self._matched(cross, own, ranks)
             case Regression():
-                return self._regression(op, node.sizes)
+                return regression(op, node.sizes, self.read)
             case Expectation(problem):
                 return self._expectation(node, problem)
             case _:
@@ -270,36 +266,16 @@ class Numbers:
         whole = jnp.where(rest == 0, 0.0, rest * jnp.where(rest == 0, 0.0, infinite))
         return whole.sum(tuple(range(2 + len(out), whole.ndim)))
 
-    def _regression(self, op: Regression, sizes: tuple[int, ...]) -> Array:
-        """C^+ b, eigenvalues below 1e-10 of the largest taken as 0 (duplicated products make C singular)."""
-        target = sizes[op.ranks[op.member] :]
-        blocks = [[self._matrix(c, m, n) for c, n in zip(row, op.ranks, strict=True)] for row, m in zip(op.covariances, op.ranks, strict=True)]
-        batch = jnp.broadcast_shapes(*(a.shape[:2] for row in blocks for a in row))
-        c = jnp.concatenate([jnp.concatenate([jnp.broadcast_to(a, (*batch, *a.shape[2:])) for a in row], -1) for row in blocks], -2)
-        right = [self._matrix(b, m, len(target), target) for b, m in zip(op.moments, op.ranks, strict=True)]
-        wide = jnp.broadcast_shapes(batch, *(b.shape[:2] for b in right))
-        b = jnp.concatenate([jnp.broadcast_to(a, (*wide, *a.shape[2:])) for a in right], -2)
-        values, vectors = eigh(c)
-        size = jnp.abs(values).max(-1, keepdims=True, initial=0.0)
-        alive = jnp.abs(values) > 1e-10 * size
-        solved = (vectors * jnp.where(alive, 1 / jnp.where(alive, values, 1.0), 0.0)[..., None, :]) @ (vectors.mT @ b)
-        counts = [a.shape[-2] for a in right]
-        start = sum(counts[: op.member])
-        return solved[:, :, start : start + counts[op.member]].reshape(*solved.shape[:2], *sizes)
-
-    def _matrix(self, s: S, rows: int, columns: int, target: tuple[int, ...] | None = None) -> Array:
-        """s over the indices 0 .. rows - 1 and rows .. rows + columns - 1 as a matrix; indices that s lacks are broadcast."""
-        a = self.read(s, tuple(range(rows + columns)))
-        full = a if target is None else jnp.broadcast_to(a, (*a.shape[: 2 + rows], *target))
-        return full.reshape(*full.shape[:2], prod(full.shape[2 : 2 + rows]), prod(full.shape[2 + rows :]))
-
     def _expectation(self, node: Node, problem: Problem) -> Array:
         """The Gaussian integral."""
         c = self._coordinates[node]
         ranks = tuple(range(len(problem.sizes)))
         sums = quadratics(self._e.s, problem.uses)
         if sums is not None:
-            return self._mixture(c, sums, problem)
+            estimate = mixture(c, sums, self.read, self._strategy)
+            self.estimates.append(estimate)
+            batch = estimate.value.shape[:2]
+            return jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))).reshape(*batch, *problem.sizes)
 
         half = self._half(len(ranks))
         flat = self._e.s.gathers  # XLA computes what is read in windows again for every window, unless it has another shape
@@ -330,57 +306,6 @@ class Numbers:
         rcond = jnp.where(rcond > 0, rcond, closest)
         rcond = rcond.min(range(2 + half, rcond.ndim)).min(range(1, 1 + half))  # as they lie, which takes no copy
         self.rcond = jnp.minimum(self.rcond, rcond)
-
-    def _mixture(self, c: Coordinates, sums: list[Quadratic], problem: Problem) -> Array:
-        """The integral over Gaussian scales, with all positions in one dimension: (N1, N2, positions); see `mixture`."""
-        ranks = tuple(range(len(problem.sizes)))
-
-        def entry(s: S) -> Array:
-            a = self.read(s, ranks)
-            return jnp.broadcast_to(a, (*a.shape[:2], *problem.sizes)).reshape(*a.shape[:2], -1) if ranks else a
-
-        where = {form: k for k, form in enumerate(c.forms)}
-        uses = [u for u in problem.uses if not isinstance(u.factor, Composite)]
-        mains = list(dict.fromkeys(where[f] for u in uses for f in forms_of(u, {})))
-        place = {k: m for m, k in enumerate(mains)}
-        factors = [_at(f, place) for f in c.factors(entry) if not isinstance(f, gaussian.Composite)]
-
-        def table(rows: list[int], columns: list[int]) -> Array:
-            flat = self._table([c.covariance(i, j) for i in rows for j in columns], problem.sizes)
-            return flat.reshape(*flat.shape[:-1], len(rows), len(columns))
-
-        blocks = [[where[f] for f in q.forms] for q in sums]
-        gram = stacked([[table(a, b) for b in blocks] for a in blocks])
-        onto = [stacked([[table([m], b) for b in blocks]])[..., 0, :] for m in mains]
-        estimate = integrate(sums, factors, law(sums, gram, onto, lambda i, j: table([mains[i]], [mains[j]])[..., 0, 0]), self._strategy)
-        self.estimates.append(estimate)
-        batch = estimate.value.shape[:2]
-        return jnp.broadcast_to(estimate.value, (*batch, prod(problem.sizes))).reshape(*batch, *problem.sizes)
-
-    def _table(self, scalars: list[S], sizes: tuple[int, ...]) -> Array:
-        """Scalars side by side, (N1, N2, positions or 1, scalars); read together where they are one array at several fixed positions."""
-        ranks, first = tuple(range(len(sizes))), scalars[0]
-        fixed = [k for k, name in enumerate(first.idx) if isinstance(name, At)]
-        names = tuple(len(sizes) + k if k in fixed else name for k, name in enumerate(first.idx))
-
-        def alike(s: S) -> bool:
-            return s.node is first.node and all(isinstance(n, At) if k in fixed else n == names[k] for k, n in enumerate(s.idx))
-
-        if all(map(alike, scalars)):
-            a = self.read(S(first.node, names), (*ranks, *(len(sizes) + k for k in fixed)))
-            places = ([i.position for s in scalars for i in [s.idx[k]] if isinstance(i, At)] for k in fixed)
-            at = [jnp.minimum(jnp.array(p), a.shape[2 + len(sizes) + d] - 1) for d, p in enumerate(places)]
-            a = a[(..., *at)] if fixed else jnp.repeat(a[..., None], len(scalars), -1)
-        else:
-            a = jnp.stack(jnp.broadcast_arrays(*(self.read(s, ranks) for s in scalars)), -1)
-        if all(n == 1 for n in a.shape[2:-1]):
-            return a.reshape(*a.shape[:2], 1, -1)
-        return jnp.broadcast_to(a, (*a.shape[:2], *sizes, a.shape[-1])).reshape(*a.shape[:2], -1, a.shape[-1])
-
-
-def _at(f: gaussian.AnyFactor, place: dict[int, int]) -> gaussian.Factor | gaussian.Power:
-    assert not isinstance(f, gaussian.Composite)
-    return replace(f, coord=place[f.coord])
 
 
 def has_delta(node: Node) -> bool:

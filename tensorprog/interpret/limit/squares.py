@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from tensorprog.gaussian.jacobi import eigh
+from tensorprog.interpret.limit.scalar import At, Index, S
 from tensorprog.interpret.limit.variable import Use
 
+Read = Callable[[S, tuple[Index, ...]], Array]  # the array of a scalar, (N1, N2, *positions), its positions in an order
 CUT = 1e-12  # eigenvalues and residual variances below this part of the whole are 0
 
 
@@ -92,3 +94,24 @@ def stacked(rows: list[list[Array]]) -> Array:
     """A matrix of matrices, in the last two dimensions; the others broadcast."""
     lead = jnp.broadcast_shapes(*(a.shape[:-2] for row in rows for a in row))
     return jnp.concatenate([jnp.concatenate([jnp.broadcast_to(a, (*lead, *a.shape[-2:])) for a in row], -1) for row in rows], -2)
+
+
+def side_by_side(scalars: list[S], sizes: tuple[int, ...], read: Read) -> Array:
+    """Scalars side by side, (N1, N2, positions or 1, scalars); read together where they are one array at several fixed positions."""
+    ranks, first = tuple(range(len(sizes))), scalars[0]
+    fixed = [k for k, name in enumerate(first.idx) if isinstance(name, At)]
+    names = tuple(len(sizes) + k if k in fixed else name for k, name in enumerate(first.idx))
+
+    def alike(s: S) -> bool:
+        return s.node is first.node and all(isinstance(n, At) if k in fixed else n == names[k] for k, n in enumerate(s.idx))
+
+    if all(map(alike, scalars)):
+        a = read(S(first.node, names), (*ranks, *(len(sizes) + k for k in fixed)))
+        places = ([i.position for s in scalars for i in [s.idx[k]] if isinstance(i, At)] for k in fixed)
+        at = [jnp.minimum(jnp.array(p), a.shape[2 + len(sizes) + d] - 1) for d, p in enumerate(places)]
+        a = a[(..., *at)] if fixed else jnp.repeat(a[..., None], len(scalars), -1)
+    else:
+        a = jnp.stack(jnp.broadcast_arrays(*(read(s, ranks) for s in scalars)), -1)
+    if all(n == 1 for n in a.shape[2:-1]):
+        return a.reshape(*a.shape[:2], 1, -1)
+    return jnp.broadcast_to(a, (*a.shape[:2], *sizes, a.shape[-1])).reshape(*a.shape[:2], -1, a.shape[-1])
