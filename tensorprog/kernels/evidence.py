@@ -18,9 +18,9 @@ from scipy.optimize import minimize
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.limit.data import Data, data_of, variances
 from tensorprog.interpret.precision import double
-from tensorprog.kernels.assembly import count
 from tensorprog.kernels.dynamics.trajectory import start
 from tensorprog.kernels.exact import compiled, same_points
+from tensorprog.kernels.points import count
 from tensorprog.language.instr import Embedding, Gaussian, InitVector
 from tensorprog.language.program import Network
 

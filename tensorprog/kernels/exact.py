@@ -24,10 +24,12 @@ from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import Run, measured, method_of, methods_of, rounding
 from tensorprog.interpret.precision import Precision, at_once, traced
 from tensorprog.kernels.apart import Own, Shared, shared
-from tensorprog.kernels.assembly import Block, Points, Side, assembled, count, equal, mirrored, parted, sides
+from tensorprog.kernels.assembly import Block, assembled, mirrored
 from tensorprog.kernels.diagonal import Diagonal, Given, diagonal
+from tensorprog.kernels.points import count
 from tensorprog.kernels.result import Kernels, is_exact, refuse_infinite, refuse_unresolved
 from tensorprog.kernels.runnable import Runnable, runnable
+from tensorprog.kernels.sides import Points, Side, equal, parted, sides
 from tensorprog.kernels.symbolic import Symbolic, closest, expectations, kernels_of, signed, symbolic, values, widest
 from tensorprog.language.program import Network
 from tensorprog.language.valid import check

@@ -1,8 +1,9 @@
-"""Data sets as finite networks read them: for every input an array (N, *positions, d) over the same N points."""
+"""Data sets as networks read them: for every input an array (N, *positions, d) over the same N points."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from jax import Array
 
@@ -29,8 +30,9 @@ def points_of(network: Network, x: Inputs) -> dict[str, Array]:
     return data
 
 
-def count(data: Points) -> int:
-    return next(iter(data.values())).shape[0]
+def count(data: Mapping[str, Any], axis: int = 0) -> int:
+    """How many points arrays of every input have, along an axis."""
+    return next(iter(data.values())).shape[axis]
 
 
 def blocks(data: Points, size: int) -> list[dict[str, Array]]:

@@ -48,6 +48,11 @@ WHY_INFINITE = (
 )
 
 
+def named(k: Kernels) -> dict[str, Array]:
+    """The arrays of kernels, "of W" the contribution of W."""
+    return {"nngp": k.nngp, "ntk": k.ntk} | {f"of {name}": a for name, a in k.by_parameter.items()}
+
+
 def is_exact(k: Kernels) -> bool:
     """Whether all expectations have closed forms."""
     return {*k.method.split(" and ")} <= EXACT

@@ -13,9 +13,9 @@ import jax
 from jax.stages import Wrapped
 
 from tensorprog.interpret.precision import carried, traced
-from tensorprog.kernels.compiling import known
+from tensorprog.kernels.execution.compiling import known
+from tensorprog.kernels.execution.uncompiled import traced_once
 from tensorprog.kernels.symbolic import Symbolic, nodes
-from tensorprog.kernels.uncompiled import traced_once
 
 T = TypeVar("T")
 DEEP = 250  # scalars of a pair of points, those of some 13 dense layers

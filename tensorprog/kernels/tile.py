@@ -15,12 +15,12 @@ from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.interpret.precision import Precision, at_once, floats, traced
-from tensorprog.kernels.blocks import Points
 from tensorprog.kernels.exact import Compiled, compiled, same_features
-from tensorprog.kernels.pairs import Pairs, of_pairs
 from tensorprog.kernels.result import Kernels, refuse_infinite, refuse_unresolved
-from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import Tabulated, points
+from tensorprog.kernels.tables.blocks import Points
+from tensorprog.kernels.tables.pairs import Pairs, of_pairs
+from tensorprog.kernels.tables.table import Table
+from tensorprog.kernels.tables.tabulated import Tabulated, points
 from tensorprog.language.homogeneity import degree
 from tensorprog.language.program import Network
 

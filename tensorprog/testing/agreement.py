@@ -20,7 +20,7 @@ from tensorprog.interpret.limit import Limit, limit
 from tensorprog.interpret.particles import Dots, particles
 from tensorprog.interpret.particles.given import members, most_roots, read_inputs, read_scalar
 from tensorprog.interpret.precision import double
-from tensorprog.kernels.uncompiled import by_numpy, uncompiled
+from tensorprog.kernels.execution.uncompiled import by_numpy, uncompiled
 from tensorprog.language.expr import Expr, Ref, mul
 from tensorprog.language.instr import Moment
 from tensorprog.language.listing import show

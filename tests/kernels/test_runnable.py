@@ -10,9 +10,9 @@ import pytest
 from jax import Array
 
 from architectures import ZOO
-from tensorprog.kernels import compiling
 from tensorprog.kernels import runnable as of_arrays
 from tensorprog.kernels.exact import compiled
+from tensorprog.kernels.execution import compiling
 from tensorprog.kernels.runnable import Runnable, runnable
 from tensorprog.kernels.symbolic import symbolic
 

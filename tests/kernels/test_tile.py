@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tensorprog as tp
-from tensorprog.kernels import evaluate, panels, tabulated
 from tensorprog.kernels.result import Kernels
+from tensorprog.kernels.tables import evaluate, panels, tabulated
 from tensorprog.kernels.tile import Precision, Tile, tile
 
 D = 8

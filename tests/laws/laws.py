@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tensorprog.interpret.finite import apply, run, shapes, widths
 from tensorprog.interpret.initial import gaussians, scale
 from tensorprog.interpret.limit import limit
-from tensorprog.kernels.uncompiled import by_numpy
+from tensorprog.kernels.execution.uncompiled import by_numpy
 from tensorprog.language.expr import Ref
 from tensorprog.language.instr import Embedding, Moment
 from tensorprog.language.listing import show

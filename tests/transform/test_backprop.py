@@ -10,7 +10,7 @@ import pytest
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import Params, apply, readout, run, sample, widths
 from tensorprog.interpret.initial import gaussians, scale
-from tensorprog.kernels.uncompiled import by_numpy
+from tensorprog.kernels.execution.uncompiled import by_numpy
 from tensorprog.language.expr import Apply, Ref, mul
 from tensorprog.language.instr import InitScalar, InitVector, MatMul, Moment, Nonlin
 from tensorprog.language.listing import show

@@ -13,7 +13,7 @@ from jax import Array
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import run, sample
-from tensorprog.kernels.uncompiled import by_numpy
+from tensorprog.kernels.execution.uncompiled import by_numpy
 from tensorprog.language.instr import Embedding
 from tensorprog.language.program import Program
 from tensorprog.language.text import parse, show

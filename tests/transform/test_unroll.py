@@ -19,8 +19,8 @@ import tensorprog as tp
 from architectures import ZOO
 from tensorprog.errors import InvalidProgram, OutsideTheory
 from tensorprog.kernels.dynamics import cross_entropy, logistic
+from tensorprog.kernels.execution.uncompiled import by_numpy
 from tensorprog.kernels.train import train
-from tensorprog.kernels.uncompiled import by_numpy
 from tensorprog.kernels.unrolled import conditioned, finite_outputs
 from tensorprog.language.expr import ZERO, Add, refs
 from tensorprog.language.instr import Nonlin

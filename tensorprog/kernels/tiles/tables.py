@@ -12,11 +12,11 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from tensorprog.kernels.blocks import Blocks, functions_of, ranks_of
-from tensorprog.kernels.blocks import Points as Directions
-from tensorprog.kernels.evaluate import Functions, Ranks, Side, by_angles
-from tensorprog.kernels.table import Table
-from tensorprog.kernels.tabulated import Found, Tabulated, error_of, method_of, points
+from tensorprog.kernels.tables.blocks import Blocks, functions_of, ranks_of
+from tensorprog.kernels.tables.blocks import Points as Directions
+from tensorprog.kernels.tables.evaluate import Functions, Ranks, Side, by_angles
+from tensorprog.kernels.tables.table import Table
+from tensorprog.kernels.tables.tabulated import Found, Tabulated, error_of, method_of, points
 from tensorprog.kernels.tiles.spread import ROWS, Device, Kernel, Points, length_of, mesh_of, placed, require_finite
 
 

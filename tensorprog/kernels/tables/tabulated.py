@@ -12,12 +12,12 @@ import numpy as np
 from jax import Array
 
 from tensorprog.gaussian.law import ROUNDING
-from tensorprog.kernels.assembly import aligned
-from tensorprog.kernels.blocks import SIZE, Blocks, Points, Read, Room
-from tensorprog.kernels.pairs import Pairs
-from tensorprog.kernels.panels import by_panels
-from tensorprog.kernels.table import Domain, Table, domain_of, tabulate
-from tensorprog.kernels.threads import in_threads
+from tensorprog.kernels.execution.memory import aligned
+from tensorprog.kernels.execution.threads import in_threads
+from tensorprog.kernels.tables.blocks import SIZE, Blocks, Points, Read, Room
+from tensorprog.kernels.tables.pairs import Pairs
+from tensorprog.kernels.tables.panels import by_panels
+from tensorprog.kernels.tables.table import Domain, Table, domain_of, tabulate
 
 EPS = float(np.finfo(np.float64).eps)
 WHOLE = 1 << 21  # pairs that are one block

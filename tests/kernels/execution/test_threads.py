@@ -5,8 +5,8 @@ from collections import deque
 
 import pytest
 
-from tensorprog.kernels import threads
-from tensorprog.kernels.threads import in_threads
+from tensorprog.kernels.execution import threads
+from tensorprog.kernels.execution.threads import in_threads
 
 
 @pytest.fixture(autouse=True)

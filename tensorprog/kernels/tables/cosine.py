@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tensorprog.kernels.chebyshev import Angle, coefficients, length, points, vandermonde
-from tensorprog.kernels.series import Series, decomposed
+from tensorprog.kernels.tables.chebyshev import Angle, coefficients, length, points, vandermonde
+from tensorprog.kernels.tables.series import Series, decomposed
 
 RADII = (0.8, 0.93)
 SAMPLES = 256

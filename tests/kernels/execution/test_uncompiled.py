@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
-from tensorprog.kernels import uncompiled as uncompiled_module
-from tensorprog.kernels.uncompiled import uncompiled
+from tensorprog.kernels.execution import uncompiled as uncompiled_module
+from tensorprog.kernels.execution.uncompiled import uncompiled
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (3, 4))
 

@@ -12,10 +12,10 @@ from math import ceil, floor, log, pi
 
 import numpy as np
 
-from tensorprog.kernels.chebyshev import ANGLES, Angle, coefficients, length, points, vandermonde
-from tensorprog.kernels.cosine import Middle, middles
-from tensorprog.kernels.pairs import Pairs
-from tensorprog.kernels.series import Series, decomposed
+from tensorprog.kernels.tables.chebyshev import ANGLES, Angle, coefficients, length, points, vandermonde
+from tensorprog.kernels.tables.cosine import Middle, middles
+from tensorprog.kernels.tables.pairs import Pairs
+from tensorprog.kernels.tables.series import Series, decomposed
 
 TERMS = (32, 64)  # points in the angle that are tried
 SIZES = (8, 16, 24)  # points in log q that are tried

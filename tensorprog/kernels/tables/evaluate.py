@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, lax
 
 from tensorprog.gaussian.odd import over_root
-from tensorprog.kernels.compiling import quickly
+from tensorprog.kernels.execution.compiling import quickly
 
 WRITTEN = 512  # products that are written out
 CLOSE = 1e-5  # 1 - |cos theta| below which the chord is formed from the two vectors

@@ -18,7 +18,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.interpreters import partial_eval
 
 from tensorprog.interpret.precision import traced
-from tensorprog.kernels.primitives import ELEMENTWISE, STRUCTURAL, Body, pads, takes
+from tensorprog.kernels.execution.primitives import ELEMENTWISE, STRUCTURAL, Body, pads, takes
 
 Values = list[np.ndarray]
 KINDS = 64  # of arguments for which a plan is kept, those used last

@@ -17,8 +17,8 @@ from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.limit.data import leaves
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.theorem import EXACT, methods_of
+from tensorprog.kernels.execution.uncompiled import uncompiled
 from tensorprog.kernels.symbolic import Symbolic, expectations
-from tensorprog.kernels.uncompiled import uncompiled
 
 LIST, SHORT_LIST = 4096, 32  # pairs that are asked for together: where all expectations have closed forms, and elsewhere
 ANGLES, PART = 32, 2048  # angles, and pairs, of a grid that are asked for together, at least

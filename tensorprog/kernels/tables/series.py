@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tensorprog.kernels.chebyshev import coefficients
+from tensorprog.kernels.tables.chebyshev import coefficients
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from tensorprog.kernels.cosine import Middle
-from tensorprog.kernels.evaluate import Functions, Norms, Numbers, Ranks, Side, by_angles, by_cosines, cosines
-from tensorprog.kernels.series import Series
-from tensorprog.kernels.table import Table
+from tensorprog.kernels.tables.cosine import Middle
+from tensorprog.kernels.tables.evaluate import Functions, Norms, Numbers, Ranks, Side, by_angles, by_cosines, cosines
+from tensorprog.kernels.tables.series import Series
+from tensorprog.kernels.tables.table import Table
 
 SIZE = 512  # points on each side of a block
 

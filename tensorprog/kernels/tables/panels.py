@@ -7,12 +7,12 @@ from itertools import accumulate
 
 import numpy as np
 
-from tensorprog.kernels.assembly import aligned
-from tensorprog.kernels.cosine import Middle
-from tensorprog.kernels.evaluate import Norms, Side
-from tensorprog.kernels.series import Series
-from tensorprog.kernels.table import Table
-from tensorprog.kernels.threads import in_threads
+from tensorprog.kernels.execution.memory import aligned
+from tensorprog.kernels.execution.threads import in_threads
+from tensorprog.kernels.tables.cosine import Middle
+from tensorprog.kernels.tables.evaluate import Norms, Side
+from tensorprog.kernels.tables.series import Series
+from tensorprog.kernels.tables.table import Table
 
 ROWS = 64
 
