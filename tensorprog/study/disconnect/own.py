@@ -76,7 +76,7 @@ def parts(setup: Setup, network: Network) -> Sequence[Part]:
             plots.bandits,
             network=network,
             problems=problems(x, y, rounds, seeds),
-            width=32,
+            width=player_width(network, x),
             judged=False,
         ),
         part(
@@ -105,7 +105,7 @@ def problems(x: Floats, y: Floats, rounds: int, seeds: int) -> list[Problem]:
     return [one(seed) for seed in range(seeds)]
 
 
-def players(network: Network, x: Floats) -> int:
+def player_width(network: Network, x: Floats) -> int:
     """The largest of the widths 32, 16, 8 at which the network has no more entries than a player can keep a square matrix of; else 8."""
 
     def entries(n: int) -> int:

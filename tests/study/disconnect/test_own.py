@@ -35,8 +35,8 @@ def test_a_bandit_shows_every_point_before_one_comes_again() -> None:
 
 
 def test_players_are_small_enough_for_their_matrix() -> None:
-    assert own.players(perceptron(), X) == 32
-    assert own.players(gated(), X) == 16
+    assert own.player_width(perceptron(), X) == 32
+    assert own.player_width(gated(), X) == 16
 
 
 def test_forgetting_of_ones_own_network() -> None:
@@ -49,6 +49,7 @@ def test_all_parts_are_there() -> None:
     parts = STUDY.parts(Setup(True, gated(), X, Y))
     assert [p.name for p in parts] == ["fluctuation", "drift", "natural", "infinite", "bandits", "continual"]
     assert all("network" in p.settings for p in parts)
+    assert next(p for p in parts if p.name == "bandits").run.keywords["width"] == own.player_width(gated(), X)
 
 
 @pytest.mark.slow
