@@ -255,7 +255,7 @@ def mup(
         target: The width at which they are to be used: the table then has the factors.
         parametrization: mup, ntp, standard, mean_field, or framework (one learning rate for all widths).
         check: Widths, `32:256`: train networks there for a few steps, and name the tensors that do not keep their size.
-        output: Write the plot of the check (.svg, .png, .pdf), or the numbers (.json), here.
+        output: Write the numbers (.json), or with --check the plot (.svg, .png, .pdf), here.
     """
     from tensorprog.cli import widths
 

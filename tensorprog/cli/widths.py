@@ -39,15 +39,15 @@ def mup(
     from tensorprog.study.coordinates import coordinate_check
     from tensorprog.study.mup import mup as table_of
 
-    require_ending(output, *PICTURES, ".json")
+    require_ending(output, *(PICTURES if check is not None else ()), ".json")
     chosen = named(parametrization)
     network = subject.network(name, options)
     table = table_of(network, optimizer, base=base, target=target, parametrization=chosen)
     screen.out.print(table.table())
     if check is None:
         if output is not None:
-            output.with_suffix(".json").write_text(json.dumps(table.to_dict()), encoding="utf-8")
-            screen.wrote(output.with_suffix(".json"))
+            output.write_text(json.dumps(table.to_dict()), encoding="utf-8")
+            screen.wrote(output)
         return
     widths, (x, y) = widths_of(check), _points(network, 8)
     rate = 0.2 if optimizer == "sgd" else 0.03

@@ -41,6 +41,7 @@ def test_the_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "message"),
     [
         (["mup", "mlp", "--base", "256"], "Give both, positive"),
+        (["mup", "mlp", "-o", "table.svg"], "saved as .json"),
         (["mup", "mlp", "--parametrization", "pum"], "no parametrization is called 'pum'"),
         (["transfer", "mlp", "--rates", "1,x"], "--rates takes 2^-6:2^4"),
         (["transfer", "mlp", "--rates", "1,0.5"], "rates are positive and grow"),
