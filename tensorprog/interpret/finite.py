@@ -202,11 +202,6 @@ def readout(network: Network, params: Params, n: int, values: Mapping[str, Array
     return jnp.squeeze(f, -1 - len(network.output_axes)) if network.outputs == 1 else f
 
 
-def entries(network: Network, r: Readout, n: int) -> int:
-    """N: the number of entries of a readout vector at base width n, its width times its positions."""
-    return widths(network.program, n)[r.width] * prod(network.program.size[a] for a in r.axes)
-
-
 def _read(network: Network, r: Readout, params: Params, size: Mapping[str, int], values: Mapping[str, Array]) -> Array:
     """By a vector of its own, or by an initial vector of the body, which has the law that it has there."""
     x, own, axes = values[r.of], tuple(sorted(r.axes)), network.program.axes_of[r.of]

@@ -17,10 +17,7 @@ from tensorprog.study.networks import perceptron
 from tensorprog.study.scaling import parts as of
 from tensorprog.study.scaling import plots
 from tensorprog.study.scaling.evolution import Course
-from tensorprog.study.scaling.laws import ADAM, EMPIRICAL, INFINITE, NETWORK, PREDICTORS, Plan
-
-BASIC = (NETWORK, INFINITE, EMPIRICAL)
-
+from tensorprog.study.scaling.laws import ADAM, PREDICTORS, Plan
 
 EVEN = perceptron(depth=1, sigma_v=0.2)
 """Two layers of ReLU with an output scale of 0.2, which lets features move. Without biases its odd part is linear: it learns even targets."""
