@@ -127,8 +127,8 @@ class Tile:
 def tile(network: Network, get: Output | Iterable[Output] = OUTPUTS, *, dtype: Precision = "float64", strategy: Strategy = Strategy()) -> Tile:
     """The kernels of a network as a function (x1, x2=None) -> {name: (N1, N2, *output positions, *output positions)}, to be called many times.
 
-    Where the kernels depend on each pair of points through their norms and their angle alone (`kernels.pairs`), many pairs are evaluated by tables,
-    which are made for the first data and kept; elsewhere, for few pairs, and where no table holds its error bound, by the rules themselves.
+    Where the kernels depend on each pair of points through their norms and their angle alone (`kernels.tables.pairs`), many pairs are evaluated by
+    tables, which are made for the first data and kept; elsewhere, for few pairs, and where no table holds its error bound, by the rules themselves.
     `measured(x1, x2)` says which, with the error. With x2 = None the tile is K(x1, x1), symmetric to the last bit.
 
     Args:

@@ -1,7 +1,7 @@
 """Tabulated kernels: K(xi, xi') = (q q')^(m/2) sum_n T_n(t(theta)) sum_r sign_nr v_nr(s) v_nr(s'), with s = log q and theta the angle of a pair.
 
 For a kernel that is homogeneous in its inputs, and for inputs of equal norm, v is a number: K is a series in the angle, whatever the depth of
-the network. Elsewhere the products are few, since kernels vary little with the norms, the higher coefficients least (`kernels.series`). Every
+the network. Elsewhere the products are few, since kernels vary little with the norms, the higher coefficients least (`series`). Every
 table is checked against the exact kernel at random points.
 """
 
