@@ -8,7 +8,7 @@ parametrization), with the rates that `Network.training` gives them. Steps, batc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.interpret.finite import Inputs, Params, apply, sample
+from tensorprog.interpret.finite import Inputs, Params, apply
 from tensorprog.interpret.precision import double
 from tensorprog.kernels import adam as adaptive
 from tensorprog.kernels.adam import Adam, Averages
@@ -117,23 +117,6 @@ def train(
     state, (seen, tested, kept) = jax.lax.scan(stretch, (theta, memory), (begins, ends))
     theta, _ = jax.lax.fori_loop(ends[-1], jnp.asarray(steps, ends.dtype), step, state)
     return Path(ends, seen, tested, {**params, **theta}, kept)
-
-
-@double
-def train_seeds(network: Network, keys: Array, n: int, x: Inputs, y: ArrayLike, *, together: int = 1, **settings: Any) -> tuple[Array, Array, Array]:
-    """`train` from a fresh `sample` for every key: the times (R,), outputs on train points (seeds, R, N, ..) and on test points (seeds, R, M, ..).
-
-    Seeds run one after another, or `together` at a time: memory holds the tensors of so many networks, and never those of all.
-    """
-    data = points_of(network, x)
-    dims = {name: a.shape[-1] for name, a in data.items()}
-
-    def one(key: Array) -> tuple[Array, Array, Array]:
-        path = train(network, sample(network, key, n, dims), n, data, y, **settings)
-        return path.time, path.train, path.test
-
-    times, seen, tested = jax.jit(lambda k: jax.lax.map(one, k, batch_size=together))(keys)
-    return times[0], seen, tested
 
 
 def _look(network: Network, params: Params, n: int, data: Points, scalars: Scalars | None) -> Array:

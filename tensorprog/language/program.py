@@ -121,8 +121,8 @@ class Readout:
 class Training:
     """How a tensor is trained: its learning-rate factor, and what the trained tensor is.
 
-    convention "unit": the trained tensor has N(0, 1) entries ; "sigma": it has N(0, sigma^2)
-    entries, and its own contribution to the NTK carries no sigma^2 (Yang 2020, NTK4A).
+    convention "unit": the trained tensor has N(0, 1) entries; "sigma": it has N(0, sigma^2) entries, and its own contribution to the NTK carries no
+    sigma^2 (Yang 2020, NTK4A).
     """
 
     rate: float = 1.0

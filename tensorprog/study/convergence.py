@@ -61,11 +61,6 @@ class Curve:
         """The exponent of the error in the width."""
         return slope(self.widths, self.errors)
 
-    @property
-    def at_rate(self) -> bool:
-        """Whether the interval of the slope holds -1/2 and excludes 0 and -1."""
-        return -0.5 in self.slope and 0.0 not in self.slope and -1.0 not in self.slope
-
 
 @dataclass(frozen=True)
 class Study:

@@ -20,6 +20,11 @@ class Slope(NamedTuple):
     high: float
     confidence: float = 0.95
 
+    @property
+    def at_rate(self) -> bool:
+        """Whether the interval holds -1/2, the rate of averages, and excludes 0 and -1."""
+        return -0.5 in self and 0.0 not in self and -1.0 not in self
+
     def __contains__(self, exponent: object) -> bool:
         return isinstance(exponent, int | float) and self.low <= exponent <= self.high
 

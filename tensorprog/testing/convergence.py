@@ -51,7 +51,7 @@ def _complaint(curve: Curve, confidence: float) -> str:
     if not np.all(curve.rms > 1e-12):
         return ""  # equal to the limit at every width: nothing to fit
     found = slope(curve.widths, curve.errors, confidence)
-    if -0.5 in found and 0.0 not in found and -1.0 not in found:
+    if found.at_rate:
         return ""
     if 0.0 in found or found.value > -0.25:
         hint = "The error stays: is the limit wrong, or are the widths too small to see it fall?"

@@ -9,10 +9,10 @@ import pytest
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.interpret.finite import apply, sample
-from tensorprog.kernels.dynamics import cross_entropy, gradient_descent, minibatches, squared
+from tensorprog.kernels.dynamics import cross_entropy, gradient_descent, squared
 from tensorprog.kernels.empirical import empirical_kernels
 from tensorprog.kernels.tensors import unit_rates
-from tensorprog.kernels.train import train, train_seeds
+from tensorprog.kernels.train import train
 from tensorprog.language.program import Network, Training
 from tests.finite_networks import layernorm, mlp, mup, vector_outputs
 
@@ -73,18 +73,6 @@ def test_vector_outputs_with_labels_learn() -> None:
     loss = [float(np.mean([cross_entropy(f, jnp.asarray(y)) for f, y in zip(at, labels, strict=True)])) for at in path.train]
     assert path.train.shape == (2, 5, 3)
     assert loss[1] < 0.5 * loss[0]
-
-
-def test_seeds_are_single_runs() -> None:
-    network, keys = mlp(), jax.random.split(jax.random.key(4), 3)
-    settings = {"rate": 0.1, "steps": 4, "record": 2, "x_test": X_TEST, "batches": minibatches(jax.random.key(0), 5, 2, 4)}
-    times, seen, tested = train_seeds(network, keys, WIDTH, X, Y, together=2, **settings)
-    assert times.tolist() == [0, 2, 4]
-    assert seen.shape == (3, 3, 5)
-    assert tested.shape == (3, 3, 2)
-    path = train(network, sample(network, keys[2], WIDTH, 3), WIDTH, X, Y, **settings)
-    np.testing.assert_allclose(seen[2], path.train, rtol=1e-10)
-    np.testing.assert_allclose(tested[2], path.test, rtol=1e-10)
 
 
 @pytest.mark.parametrize("build", [mlp, layernorm])

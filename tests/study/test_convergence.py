@@ -43,13 +43,13 @@ def study() -> Study:
 def test_kernels_converge_at_the_rate(study: Study, quantity: str) -> None:
     curve = study[quantity]
     assert curve.errors.shape == (4, 64)
-    assert curve.at_rate, curve.slope
+    assert curve.slope.at_rate, curve.slope
     assert curve.limit_error < 1e-10
 
 
 def test_a_moment_with_a_dot_converges_at_the_rate() -> None:
     study = converge(tied(), widths=WIDTHS)
-    assert study.curves[0].at_rate, study.curves[0].slope
+    assert study.curves[0].slope.at_rate, study.curves[0].slope
 
 
 def test_moments_of_a_network_by_expression() -> None:
@@ -72,7 +72,7 @@ def test_a_wrong_limit_is_seen() -> None:
     from tensorprog.study.convergence import Curve
 
     curve = Curve("c", (64, 128, 256), found)
-    assert not curve.at_rate
+    assert not curve.slope.at_rate
     assert 0.0 in curve.slope or curve.slope.low > -0.25
 
 
