@@ -75,6 +75,26 @@ def two_classes(data: Data, first: float, second: float) -> Data:
     return Data(f"{data.name} {first:g} and {second:g}", data.x[rows], np.where(data.y[rows] == first, -1.0, 1.0))
 
 
+def labelled(found: Data, classes: str) -> Data:
+    """The inputs of two classes, or with `none` all of them with their own targets."""
+    if classes == "none":
+        if found.y is None:
+            raise InvalidProgram(f"data: {found.name}: [data] has no targets. Add the array y.")
+        return found
+    try:
+        one, other = map(float, classes.split(","))
+    except ValueError as error:
+        raise InvalidProgram(f"--classes takes two of them, 3,8, or none; got {classes!r}.") from error
+    return two_classes(found, one, other)
+
+
+def first(program: Program, source: str, points: int) -> Data:
+    """The first inputs of a data set, laid out for the program."""
+    if points < 1:
+        raise InvalidProgram(f"--points is {points}. Give at least 1.")
+    return arrange(load(source)[:points], program)
+
+
 def arrange(data: Data, program: Program) -> Data:
     """Lay every input out over the axes of the program's data slot: shape (N, *sizes, d).
 

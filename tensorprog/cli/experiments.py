@@ -1,9 +1,7 @@
-"""Commands that compute: kernel, converge, train, demo."""
+"""Commands that compute: kernel, converge, train."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tensorprog.cli import data, screen, subject
+from tensorprog.cli.output import PICTURES, require_ending, save
+from tensorprog.cli.ranges import widths_of
+from tensorprog.cli.subject import Options
 from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.limit import Kernels, kernels
 from tensorprog.language import text
@@ -21,36 +22,12 @@ if TYPE_CHECKING:
     from tensorprog.study.convergence import Study
     from tensorprog.study.training import Following
 
-Options = Mapping[str, str]
-PICTURES = (".svg", ".png", ".pdf")
-
-
-def widths_of(words: str) -> tuple[int, ...]:
-    """`64:2048` doubles from 64 while it is at most 2048; `64,100` is a list.
-
-    Raises:
-        InvalidProgram: not whole numbers, not positive, or not growing.
-    """
-    try:
-        if ":" in words:
-            low, high = map(int, words.split(":"))
-            found = [low]
-            while low > 0 and found[-1] * 2 <= high:
-                found.append(found[-1] * 2)
-        else:
-            found = [int(w) for w in words.split(",")]
-    except ValueError as error:
-        raise InvalidProgram(f"--widths takes 64:2048 or 64,128,256, got {words!r}.") from error
-    if found[0] < 1 or sorted(set(found)) != found:
-        raise InvalidProgram(f"--widths: {words}: widths are positive and grow. Try 64:2048.")
-    return tuple(found)
-
 
 def kernel(name: str, options: Options, *, source: str, points: int, output: Path | None) -> None:
     """Both kernels on the first inputs: a corner of each, the share of every parameter, and where the numbers come from."""
     require_ending(output, ".npz")
     network = subject.network(name, options)
-    inputs = inputs_of(network, source, points)
+    inputs = data.first(network.program, source, points)
     with screen.err.status(f"kernels of {network.name} on {len(inputs.x)} inputs"):
         k = kernels(network, inputs.x)
     for title, matrix in (("NNGP", first_output(k.nngp)), ("NTK", first_output(k.ntk))):
@@ -60,19 +37,6 @@ def kernel(name: str, options: Options, *, source: str, points: int, output: Pat
     if output is not None:
         save_kernels(k, network, inputs, output)
         screen.wrote(output)
-
-
-def inputs_of(network: Network, source: str, points: int) -> data.Data:
-    """The first inputs of a data set, laid out for the network."""
-    if points < 1:
-        raise InvalidProgram(f"--points is {points}. Give at least 1.")
-    return data.arrange(data.load(source)[:points], network.program)
-
-
-def require_ending(output: Path | None, *endings: str) -> None:
-    """Said before the work, not after it."""
-    if output is not None and output.suffix not in endings:
-        raise InvalidProgram(f"{output}: this is saved as {' or '.join(endings)}. Name the file {output.with_suffix(endings[0])}.")
 
 
 def first_output(kernel: object) -> np.ndarray:
@@ -106,7 +70,7 @@ def converge(name: str, options: Options, *, widths: str, seeds: int, source: st
     require_ending(output, *PICTURES, ".npz", ".json")
     chosen = widths_of(widths)
     network = subject.network(name, options)
-    inputs = inputs_of(network, source, points)
+    inputs = data.first(network.program, source, points)
     reached: list[Study] = []
     try:
         with screen.progress(f"converging {network.name}") as progress:
@@ -114,19 +78,11 @@ def converge(name: str, options: Options, *, widths: str, seeds: int, source: st
     finally:  # an interruption keeps the widths that are done
         for study in reached[-1:]:
             screen.out.print(study.table())
-            if output is not None:
-                save_study(study, output)
+            if output is not None and output.suffix == ".npz":
+                study.to_npz(output)
                 screen.wrote(output)
-
-
-def save_study(study: Study, path: Path) -> None:
-    match path.suffix:
-        case ".npz":
-            study.to_npz(path)
-        case ".json":
-            path.write_text(json.dumps(study.to_dict()), encoding="utf-8")
-        case _:
-            study.plot().savefig(path)
+            else:
+                save(study, output)
 
 
 def train(name: str, options: Options, *, widths: str, seeds: int, source: str, classes: str, points: int, test: int, output: Path | None) -> None:
@@ -136,14 +92,14 @@ def train(name: str, options: Options, *, widths: str, seeds: int, source: str, 
     require_ending(output, *PICTURES, ".json")
     chosen = widths_of(widths)
     network = subject.network(name, options)
-    found = data.arrange(labelled(data.load(source), classes), network.program)
+    found = data.arrange(data.labelled(data.load(source), classes), network.program)
     if points < 1 or test < 1 or points + test > len(found.x):
         raise InvalidProgram(
             f"--points {points} and --test {test}: there are {len(found.x)} inputs. Ask for at least 1 each, and no more than there are."
         )
     first, second = found[:points], found[points : points + test]
     y = first.y
-    assert y is not None  # `labelled` refuses data without targets
+    assert y is not None  # `data.labelled` refuses data without targets
     reached: list[Following] = []
     try:
         with screen.progress(f"training {network.name}") as progress:
@@ -151,26 +107,4 @@ def train(name: str, options: Options, *, widths: str, seeds: int, source: str, 
     finally:
         for followed in reached[-1:]:
             screen.out.print(followed.table())
-            if output is not None:
-                save_following(followed, output)
-                screen.wrote(output)
-
-
-def save_following(followed: Following, path: Path) -> None:
-    if path.suffix == ".json":
-        path.write_text(json.dumps(followed.to_dict()), encoding="utf-8")
-    else:
-        followed.plot().savefig(path)
-
-
-def labelled(found: data.Data, classes: str) -> data.Data:
-    """The inputs of two classes, or with `none` all of them with their own targets."""
-    if classes == "none":
-        if found.y is None:
-            raise InvalidProgram(f"data: {found.name}: [data] has no targets. Add the array y.")
-        return found
-    try:
-        first, second = map(float, classes.split(","))
-    except ValueError as error:
-        raise InvalidProgram(f"--classes takes two of them, 3,8, or none; got {classes!r}.") from error
-    return data.two_classes(found, first, second)
+            save(followed, output)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorprog.cli import screen, subject
+from tensorprog.cli.subject import Options
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.program import Network, Program
 
 if TYPE_CHECKING:
     from tensorprog.transform.unroll import Unrolled
-
-Options = Mapping[str, str]
 
 
 def architectures() -> None:

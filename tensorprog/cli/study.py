@@ -116,7 +116,7 @@ def setup(quick: bool, own: Own, options: Mapping[str, str]) -> Setup:
     Raises:
         InvalidProgram: data or options without an architecture, or data without targets.
     """
-    from tensorprog.cli import data, experiments, subject
+    from tensorprog.cli import data, subject
     from tensorprog.study.frame import Setup
 
     if own.architecture is None:
@@ -125,8 +125,8 @@ def setup(quick: bool, own: Own, options: Mapping[str, str]) -> Setup:
         return Setup(quick)
     network = subject.network(own.architecture, options)
     source = own.data or "digits"
-    labelled = experiments.labelled(data.load(source), "3,8" if source == "digits" else "none")
-    found = data.arrange(labelled[: _first(own.points)], network.program)
+    chosen = data.labelled(data.load(source), "3,8" if source == "digits" else "none")
+    found = data.arrange(chosen[: _first(own.points)], network.program)
     return Setup(quick, network, found.x, found.y)
 
 
@@ -136,7 +136,7 @@ def task(quick: bool, own: OwnTask) -> Setup:
     Raises:
         InvalidProgram: no data but something to be done with them, or inputs that do not span their space and are to be whitened.
     """
-    from tensorprog.cli import data, experiments
+    from tensorprog.cli import data
     from tensorprog.study.frame import Setup
 
     if own.data is None:
@@ -145,7 +145,7 @@ def task(quick: bool, own: OwnTask) -> Setup:
         return Setup(quick)
     from tensorprog.study.linear.balance import whiten
 
-    found = experiments.labelled(data.load(own.data), "none")[: None if own.points is None else _first(own.points)]
+    found = data.labelled(data.load(own.data), "none")[: None if own.points is None else _first(own.points)]
     x = found.x.reshape(len(found.x), -1)
     return Setup(quick, None, whiten(x) if own.whiten else x, found.y)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tensorprog.language.text import Source
 
 Architecture = Callable[..., Network]
+Options = Mapping[str, str]  # of an architecture, as they were typed
 
 
 def zoo() -> Mapping[str, Architecture]:
@@ -27,7 +28,7 @@ def zoo() -> Mapping[str, Architecture]:
         raise InvalidProgram("the package `architectures` is not installed. Give a program file instead.") from error
 
 
-def load(subject: str, options: Mapping[str, str]) -> Network | Program:
+def load(subject: str, options: Options) -> Network | Program:
     """The network or program that `subject` names, checked.
 
     Raises:
@@ -41,7 +42,7 @@ def load(subject: str, options: Mapping[str, str]) -> Network | Program:
     return found.program
 
 
-def source(subject: str, options: Mapping[str, str]) -> Source:
+def source(subject: str, options: Options) -> Source:
     """The same, unchecked, with the lines of the file; an architecture has none."""
     from tensorprog.language.text import Source
 
@@ -80,7 +81,7 @@ def read(path: Path) -> Source:
     return text.Source(exchange.from_json(words), ()) if path.suffix == ".json" else text.read(words)
 
 
-def network(subject: str, options: Mapping[str, str]) -> Network:
+def network(subject: str, options: Options) -> Network:
     """Like `load`, for commands that need a readout."""
     found = load(subject, options)
     if isinstance(found, Program):
@@ -88,7 +89,7 @@ def network(subject: str, options: Mapping[str, str]) -> Network:
     return found
 
 
-def build(name: str, architecture: Architecture, options: Mapping[str, str]) -> Network:
+def build(name: str, architecture: Architecture, options: Options) -> Network:
     """Call the architecture with its options, read as the types that its signature declares; sizes of axes are whole numbers."""
     known = parameters(architecture)
     arguments: dict[str, Any] = {}

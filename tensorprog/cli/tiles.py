@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorprog.cli import screen, subject
+from tensorprog.cli.subject import Options
 from tensorprog.errors import InvalidProgram
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def require_default(how: How) -> None:
         )
 
 
-def kernel(name: str, options: Mapping[str, str], *, source: str, points: int, output: Path, how: How) -> None:
+def kernel(name: str, options: Options, *, source: str, points: int, output: Path, how: How) -> None:
     """Fill the store; say what it holds and how to read it."""
     import jax
 
-    from tensorprog.cli.experiments import inputs_of
+    from tensorprog.cli import data
     from tensorprog.kernels.tiles import tiled_kernels
 
     group = how.group()
@@ -57,7 +57,7 @@ def kernel(name: str, options: Mapping[str, str], *, source: str, points: int, o
         with suppress(RuntimeError):  # where JAX runs already, the devices are those that there are
             jax.config.update("jax_num_cpu_devices", how.devices)
     network = subject.network(name, options)
-    inputs = inputs_of(network, source, points)
+    inputs = data.first(network.program, source, points)
     with screen.resumable(output), screen.progress(f"kernels of {network.name} on {len(inputs.x)} inputs") as progress:
         found = tiled_kernels(
             network, inputs.x, store=output, size=how.tile, dtype=how.dtype, devices=how.devices, processes=group, progress=progress

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from tensorprog.cli import data, screen, subject
-from tensorprog.cli.experiments import PICTURES, Options, labelled, require_ending, widths_of
+from tensorprog.cli.output import PICTURES, require_ending, save
+from tensorprog.cli.ranges import widths_of
+from tensorprog.cli.subject import Options
 from tensorprog.errors import InvalidProgram
 
 
@@ -32,17 +33,12 @@ def theorem(
     chosen = widths_of(widths)
     network = subject.network(name, options)
     network = replace(network, kind="moment") if mup else network
-    found = data.arrange(labelled(data.load(source), classes), network.program)
+    found = data.arrange(data.labelled(data.load(source), classes), network.program)
     if points < 1 or probes < 0 or steps < 1 or points + probes > len(found.x):
         raise InvalidProgram(f"--points {points}, --probes {probes}, --steps {steps}: take at least one point and step of the {len(found.x)} inputs.")
     samples = found[: points + probes]
-    assert samples.y is not None  # `labelled` refuses data without targets
+    assert samples.y is not None  # `data.labelled` refuses data without targets
     with screen.progress(f"unrolling {network.name}") as progress:
         result = run(network, samples.x, samples.y, batches=[list(range(points))] * steps, widths=chosen, seeds=seeds, progress=progress)
     screen.out.print(result.table(points + probes))
-    if output is not None:
-        if output.suffix == ".json":
-            output.write_text(json.dumps(result.to_dict()), encoding="utf-8")
-        else:
-            result.plot().savefig(output)
-        screen.wrote(output)
+    save(result, output)

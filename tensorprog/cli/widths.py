@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from tensorprog.cli import data, screen, subject
-from tensorprog.cli.experiments import PICTURES, Options, labelled, require_ending, widths_of
+from tensorprog.cli.output import PICTURES, require_ending, save
+from tensorprog.cli.ranges import rates_of, widths_of
+from tensorprog.cli.subject import Options
 from tensorprog.errors import InvalidProgram
 from tensorprog.language.program import Network
 from tensorprog.transform.parametrization import named
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tensorprog.study.mup import Optimizer
     from tensorprog.study.transfer import Transfer
-
-
-class Result(Protocol):
-    def plot(self) -> Figure: ...
-    def to_dict(self) -> dict[str, Any]: ...
 
 
 def mup(
@@ -55,7 +50,7 @@ def mup(
         found = coordinate_check(network, x, y, widths, parametrization=chosen, optimizer=optimizer, rate=rate, progress=progress)
     screen.out.print(found.table())
     screen.plain(str(found))
-    _save(found, output)
+    save(found, output)
 
 
 def transfer(
@@ -91,7 +86,7 @@ def transfer(
     finally:  # an interruption keeps the widths that are done
         for study in reached[-1:]:
             screen.out.print(study.table())
-            _save(study, output)
+            save(study, output)
     if limit and output is not None:
         _with_limit(reached[-1], network, x, y, steps, output)
 
@@ -110,39 +105,10 @@ def _with_limit(study: Transfer, network: Network, x: data.Floats, y: data.Float
     screen.wrote(output)
 
 
-def rates_of(words: str) -> tuple[float, ...]:
-    """`2^-6:2^4` doubles; or a list.
-
-    Raises:
-        InvalidProgram: not numbers, not positive, or not growing.
-    """
-    try:
-        if ":" in words:
-            low, high = (int(w.strip().removeprefix("2^")) for w in words.split(":"))
-            found = tuple(2.0**k for k in range(low, high + 1))
-        else:
-            found = tuple(float(w) for w in words.split(","))
-    except ValueError as error:
-        raise InvalidProgram(f"--rates takes 2^-6:2^4 or 0.01,0.1,1, got {words!r}.") from error
-    if not found or found[0] <= 0 or sorted(set(found)) != list(found):
-        raise InvalidProgram(f"--rates: {words}: rates are positive and grow. Try 2^-6:2^4.")
-    return found
-
-
 def _points(network: Network, count: int) -> tuple[data.Floats, data.Floats]:
     """Digits 3 and 8, with targets -1 and 1."""
-    found = data.arrange(labelled(data.load("digits"), "3,8"), network.program)
+    found = data.arrange(data.labelled(data.load("digits"), "3,8"), network.program)
     if not 1 <= count <= len(found.x):
         raise InvalidProgram(f"--points is {count}. Give 1 to {len(found.x)}.")
     assert found.y is not None  # two classes have targets
     return found.x[:count], found.y[:count]
-
-
-def _save(found: Result, output: Path | None) -> None:
-    if output is None:
-        return
-    if output.suffix == ".json":
-        output.write_text(json.dumps(found.to_dict()), encoding="utf-8")
-    else:
-        found.plot().savefig(output)
-    screen.wrote(output)
