@@ -110,7 +110,8 @@ def _bind(function: Callable[..., Any], axes: Axes, options: Mapping[str, Any]) 
     sizes = {name for own in axes.values() for name in own}
     for name in options:
         if name not in parameters and name not in sizes:
-            known = ", ".join((*parameters, *sorted(sizes - set(parameters))))
+            own = (p.name for p in parameters.values() if p.default is not p.empty)
+            known = ", ".join((*own, *sorted(sizes - set(parameters)))) or "none"
             raise InvalidProgram(f"[network] {function.__name__} has no option {name!r}; it has {known}.")
     _check_choices(function, options)
     given = {name: p.default for name, p in parameters.items() if p.default is not p.empty} | dict(options)

@@ -9,8 +9,19 @@ from collections.abc import Sequence
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all went well, 1 when a check of a study failed, 2 when the input was refused, 130 when interrupted."""
+    try:
+        return _run(tokens)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        if tokens is None:  # this process is the command: a computation that still runs in a thread of JAX's would crash an orderly exit
+            sys.stdout.flush()
+            os._exit(130)
+        return 130
+
+
+def _run(tokens: Sequence[str] | None) -> int:
     from tensorprog.cli.app import app
-    from tensorprog.cli.screen import err, failure
+    from tensorprog.cli.screen import failure
     from tensorprog.errors import TensorProgramError
 
     try:
@@ -19,10 +30,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             failure(line)
         return 2
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        if tokens is None:  # this process is the command: a computation that still runs in a thread of JAX's would crash an orderly exit
-            sys.stdout.flush()
-            os._exit(130)
-        return 130
+    except OSError as error:
+        if error.filename is None:  # a fault of no file that was named
+            raise
+        failure(f"{error.filename}: {error.strerror}. Name a place that can be read and written.")
+        return 2
     return code if isinstance(code, int) else 0

@@ -117,8 +117,7 @@ def kernel(
         architecture: A name, or a program file.
         data: `digits`, or a .npz, .npy or .csv file.
         points: Use the first so many inputs.
-        output: Save the kernels here. .npz: nngp, ntk, the contribution of every parameter, and where they come from. .zarr: nngp and ntk tile by
-            tile, for kernels larger than memory; after an interruption the same command computes only the missing tiles.
+        output: Save the kernels here: .npz, with the contribution of every parameter; .zarr, tile by tile, resumed by the same command.
         tile: Points a side of a tile (.zarr).
         dtype: Numbers of the tiles (.zarr).
         devices: Spread every tile over so many devices of this machine; on a CPU, over so many threads of it (.zarr) [default: all].

@@ -47,8 +47,9 @@ def load(source: str) -> Data:
     except InvalidProgram:
         raise
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        what = str(error).removesuffix(".")
         raise InvalidProgram(
-            f"data: {source}: [data] cannot be read as {path.suffix or 'a table'}: {error}. Write it with numpy.savez(path, x=x, y=y)."
+            f"data: {source}: [data] cannot be read as {path.suffix or 'a table'}: {what}. Write it with numpy.savez(path, x=x, y=y)."
         ) from error
     _require_finite(data)
     return data
@@ -138,9 +139,11 @@ def _read(path: Path) -> Data:
 
 
 def _read_csv(path: Path) -> Data:
-    first = path.read_text().split("\n", 1)[0].split(",")
+    lines = path.read_text(encoding="utf-8-sig").splitlines()  # a spreadsheet may begin with a byte order mark
+    first = lines[0].split(",") if lines else []
     header = [name.strip() for name in first] if any(not _is_number(cell) for cell in first) else []
-    table = np.loadtxt(path, delimiter=",", skiprows=1 if header else 0, ndmin=2)
+    rows = lines[1:] if header else lines
+    table = np.loadtxt(rows, delimiter=",", ndmin=2) if any(row.strip() for row in rows) else np.zeros((0, len(first)))
     if "y" not in header:
         return Data(path.stem, _inputs(table, path))
     at = header.index("y")
@@ -158,6 +161,8 @@ def _is_number(cell: str) -> bool:
 def _inputs(x: NDArray[np.generic], path: Path) -> Floats:
     if x.ndim < 2 or 0 in x.shape:
         raise InvalidProgram(f"data: {path}: [data] x has shape {x.shape}; wanted (N, ..., d) with no empty axis. One input: shape (1, d).")
+    if np.iscomplexobj(x):
+        raise InvalidProgram(f"data: {path}: [data] x are complex numbers, and inputs are real. Give real and imaginary parts as features.")
     return x.astype(np.float64)
 
 

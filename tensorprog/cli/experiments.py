@@ -46,9 +46,9 @@ def first_output(kernel: object) -> np.ndarray:
 
 
 def shares(k: Kernels) -> dict[str, float]:
-    """The fraction of the NTK's trace that each parameter contributes."""
-    total = np.trace(first_output(k.ntk))
-    return {name: float(np.trace(first_output(part)) / total) for name, part in k.by_parameter.items()}
+    """The fraction of the NTK's trace that each parameter contributes; none where all of it is zero, as at zero inputs."""
+    total = float(np.trace(first_output(k.ntk)))
+    return {name: float(np.trace(first_output(part))) / total if total else 0.0 for name, part in k.by_parameter.items()}
 
 
 def save_kernels(k: Kernels, network: Network, inputs: data.Data, path: Path) -> None:
@@ -77,7 +77,7 @@ def converge(name: str, options: Options, *, widths: str, seeds: int, source: st
             reached.append(study_of(network, inputs.x, chosen, seeds=seeds, progress=progress, keep=reached.append))
     finally:  # an interruption keeps the widths that are done
         for study in reached[-1:]:
-            screen.out.print(study.table())
+            screen.show(study.table())
             if output is not None and output.suffix == ".npz":
                 study.to_npz(output)
                 screen.wrote(output)
@@ -106,5 +106,5 @@ def train(name: str, options: Options, *, widths: str, seeds: int, source: str, 
             reached.append(follow(network, first.x, y, second.x, chosen, seeds=seeds, dtype="float32", progress=progress, keep=reached.append))
     finally:
         for followed in reached[-1:]:
-            screen.out.print(followed.table())
+            screen.show(followed.table())
             save(followed, output)

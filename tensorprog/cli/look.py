@@ -21,7 +21,7 @@ def architectures() -> None:
     t.columns[1].justify, t.columns[1].no_wrap = "left", False
     for name, architecture in subject.zoo().items():
         t.add_row(name, f"[dim]{screen.escape(first_line(architecture.__doc__))}[/]")
-    screen.out.print(t)
+    screen.show(t)
     screen.out.print("\n[dim]tensorprog list NAME shows the options of one.[/]")
 
 
@@ -33,7 +33,7 @@ def architecture(name: str) -> None:
     t.columns[1].justify = t.columns[2].justify = "left"
     for option, (kind, default) in subject.parameters(function).items():
         t.add_row(f"--{option.replace('_', '-')}", screen.shown(default), f"[dim]{screen.escape(subject.spelled(kind))}[/]")
-    screen.out.print(t)
+    screen.show(t)
 
 
 def first_line(doc: str | None) -> str:

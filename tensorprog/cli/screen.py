@@ -8,10 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape as escape
+from rich.measure import Measurement
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+WIDEST = 10_000  # columns: no table is wider
 
 
 def table(title: str, *columns: str) -> Table:
@@ -20,6 +22,18 @@ def table(title: str, *columns: str) -> Table:
     for i, name in enumerate(columns):
         t.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     return t
+
+
+def show(t: Table) -> None:
+    """Print a table whole: no word or number is cut off; its lines are longer than those of the terminal, or the 80 of a pipe, where they must be."""
+    wide = out.options.update_width(WIDEST)
+    for column in t.columns:
+        sizes = [Measurement.get(out, wide, cell) for cell in (column.header, *column.cells)]
+        column.min_width = max(size.maximum if column.no_wrap else size.minimum for size in sizes)
+    least = Measurement.get(out, wide, t).minimum
+    if least > out.width:
+        t.width = least
+    out.print(t, crop=False)
 
 
 def failure(message: str) -> None:
@@ -35,7 +49,7 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(28), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("[dim]{task.fields[now]}[/]"))
-    with Progress(*columns, console=err, transient=True) as bars:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         task = bars.add_task(title, total=1.0, now="")
         yield lambda fraction, now: bars.update(task, completed=fraction, now=now)
 
@@ -61,7 +75,7 @@ class Terminal:
         if isinstance(words, str):
             plain(words)
         else:
-            out.print(words)
+            show(words) if isinstance(words, Table) else out.print(words)
 
 
 def plain(text: str) -> None:
@@ -90,12 +104,15 @@ def shown(value: object) -> str:
 
 
 def matrix(title: str, rows: Sequence[Sequence[float]], corner: int = 6) -> None:
-    """The upper left corner of a matrix."""
+    """The upper left corner of a matrix; with powers of ten where its largest entry asks for them."""
     more = ["…"] if len(rows[0]) > corner else []
-    t = table(title, "", *(str(j) for j in range(min(corner, len(rows[0])))), *more)
+    largest = max((abs(v) for row in rows[:corner] for v in row[:corner]), default=0.0)
+    form = ".4f" if largest == 0 or 0.01 <= largest < 1e6 else ".4e"
+    t = table("", "", *(str(j) for j in range(min(corner, len(rows[0])))), *more)
     for i, row in enumerate(rows[:corner]):
-        t.add_row(f"[dim]{i}[/]", *(f"{v:.4f}" for v in row[:corner]), *more)
-    out.print(t)
+        t.add_row(f"[dim]{i}[/]", *(f"{v:{form}}" for v in row[:corner]), *more)
+    out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)  # as a title of the table it would be wrapped at the table's width
+    show(t)
     out.print()
 
 
@@ -105,5 +122,5 @@ def shares(fractions: Mapping[str, float]) -> None:
     t.columns[1].justify = "left"
     for name, part in fractions.items():
         t.add_row(name, "█" * round(30 * part) or "▏", f"{100 * part:.1f} %")
-    out.print(t)
+    show(t)
     out.print()

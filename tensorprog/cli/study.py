@@ -105,7 +105,7 @@ def run(name: str, how: How, chosen: Setup) -> int:
     only = tuple(part for part in how.parts.split(",") if part)
     with screen.resumable(folder):
         results = run_study(study, folder, chosen, seed=how.seed, only=only, screen=screen.Terminal())
-    screen.out.print(results.table())
+    screen.show(results.table())
     screen.plain(f"everything is in {folder.resolve()}   {perf_counter() - start:.0f} s")
     return 0 if results.passed else 1
 

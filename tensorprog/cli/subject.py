@@ -78,7 +78,12 @@ def read(path: Path) -> Source:
         words = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidProgram(f"{path}: not a text file (byte {error.start}). A program is UTF-8 text, or JSON.") from error
-    return text.Source(exchange.from_json(words), ()) if path.suffix == ".json" else text.read(words)
+    if path.suffix != ".json":
+        return text.read(words)
+    try:
+        return text.Source(exchange.from_json(words), ())
+    except InvalidProgram as error:
+        raise InvalidProgram(f"{path}: {error}") from error
 
 
 def network(subject: str, options: Options) -> Network:

@@ -30,6 +30,9 @@ class How:
         """The processes to start here."""
         from tensorprog.kernels.tiles.processes import Group
 
+        for name, count in (("processes", self.processes), ("devices", self.devices)):
+            if count is not None and count < 1:
+                raise InvalidProgram(f"--{name} is {count}. Give at least 1.")
         if (self.coordinator is None) != (self.process is None):
             raise InvalidProgram("--coordinator HOST:PORT and --process NUMBER belong together: every machine names both, and --processes.")
         if self.coordinator is None or self.process is None:

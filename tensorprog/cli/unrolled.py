@@ -40,5 +40,5 @@ def theorem(
     assert samples.y is not None  # `data.labelled` refuses data without targets
     with screen.progress(f"unrolling {network.name}") as progress:
         result = run(network, samples.x, samples.y, batches=[list(range(points))] * steps, widths=chosen, seeds=seeds, progress=progress)
-    screen.out.print(result.table(points + probes))
+    screen.show(result.table(points + probes))
     save(result, output)

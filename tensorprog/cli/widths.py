@@ -38,7 +38,7 @@ def mup(
     chosen = named(parametrization)
     network = subject.network(name, options)
     table = table_of(network, optimizer, base=base, target=target, parametrization=chosen)
-    screen.out.print(table.table())
+    screen.show(table.table())
     if check is None:
         if output is not None:
             output.write_text(json.dumps(table.to_dict()), encoding="utf-8")
@@ -48,7 +48,7 @@ def mup(
     rate = 0.2 if optimizer == "sgd" else 0.03
     with screen.progress(f"training {network.name}") as progress:
         found = coordinate_check(network, x, y, widths, parametrization=chosen, optimizer=optimizer, rate=rate, progress=progress)
-    screen.out.print(found.table())
+    screen.show(found.table())
     screen.plain(str(found))
     save(found, output)
 
@@ -85,7 +85,7 @@ def transfer(
             )  # fmt: skip
     finally:  # an interruption keeps the widths that are done
         for study in reached[-1:]:
-            screen.out.print(study.table())
+            screen.show(study.table())
             save(study, output)
     if limit and output is not None:
         _with_limit(reached[-1], network, x, y, steps, output)

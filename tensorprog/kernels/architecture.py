@@ -29,6 +29,8 @@ TILE = 256  # the most points a side of a tile
 @network
 def relu_mlp(x: Data, depth: int = 2, phi: str = "relu", sigma_w: float = 2**0.5, sigma_b: float = 0.3, sigma_v: float = 1.0) -> Output:
     """h^1 = U x + b^1, h^{l+1} = W^{l+1} phi(h^l) + b^{l+1}, f = v . phi(h^L) / sqrt(n): what estimators mean where no architecture is given."""
+    if depth < 1:
+        raise InvalidProgram(f"[option] depth is {depth}. Give a whole number >= 1.")
     h = embedding("U", sigma_w) @ x + bias("b1", sigma_b)
     for l in range(2, depth + 1):
         h = matrix(f"W{l}", sigma_w) @ nonlinearity(phi)(h) + bias(f"b{l}", sigma_b)
@@ -39,9 +41,11 @@ def built(architecture: Architecture | None, options: Mapping[str, Any] | None) 
     """The network of an architecture with its options.
 
     Raises:
-        InvalidProgram: options for a network that is already built, or a network with several inputs, or with output positions.
+        InvalidProgram: options that are no mapping, or for a network that is already built; a network with several inputs, or with output positions.
     """
     given = relu_mlp if architecture is None else architecture
+    if not isinstance(options, Mapping | None):
+        raise InvalidProgram(f"[architecture] options are {options!r}. Give a mapping of names to values: {{'depth': 3}}.")
     if isinstance(given, Network) and options:
         raise InvalidProgram(f"[architecture] {given.name} is a network already and takes no options ({', '.join(options)}). Give the function.")
     found = given if isinstance(given, Network) else given(**(options or {})) if callable(given) else None

@@ -259,13 +259,13 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         """Train on X of shape (N, features) and labels y.
 
         Raises:
-            InvalidProgram: one class only, or an unknown loss.
+            InvalidProgram: one class only, an unknown loss, or the cross entropy for ever.
         """
         x, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite=False)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InvalidProgram(f"[classes] all labels are {self.classes_[0]!r}: only one class. Give at least two classes.")
+            raise InvalidProgram(f"[classes] all labels are {self.classes_[0]}: only one class. Give at least two classes.")
         self.network_ = built(self.architecture, self.options)
         self.points_ = arranged(self.network_, np.asarray(x))
         kernel = self._kernels(("ntk",), self.points_)["ntk"]
@@ -275,6 +275,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
                 target = 2.0 * labels - 1.0 if len(self.classes_) == 2 else one_hot - 1.0 / len(self.classes_)
                 path = gradient_flow(kernel, target, np.array([self.time]), ridge=self.ridge)
             case "cross entropy":
+                if not np.isfinite(self.time):
+                    raise InvalidProgram("[time] the cross entropy has no limit at t = inf, and time is its only regularizer. Give a finite time.")
                 path = loss_flow(kernel, one_hot, np.array([self.time]), loss=cross_entropy)
             case _:
                 raise InvalidProgram(f"[loss] there is no loss {self.loss!r}. Take 'squared' or 'cross entropy'.")

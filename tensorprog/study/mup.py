@@ -124,7 +124,7 @@ def mup(
     """
     if optimizer not in ("sgd", "adam") or form not in ("table 3", "table 8"):
         raise InvalidProgram(f"[mup] optimizer {optimizer!r} and form {form!r}: take sgd or adam, and table 3 or table 8.")
-    if (base is None) != (target is None) or min(base or 1, target or 1) < 1:
+    if (base is None) != (target is None) or any(width is not None and width < 1 for width in (base, target)):
         raise InvalidProgram(f"[mup] base {base} and target {target} are the two widths between which tensors scale. Give both, positive.")
     ratio = None if base is None or target is None else target / base
     rows = tuple(_scaling(network, name, role, optimizer, form, parametrization, ratio) for name, role in roles(network).items())

@@ -110,11 +110,13 @@ def transfer(
         keep: called after every width with what there is so far (all parametrizations), so that an interruption loses one width at most.
 
     Raises:
-        InvalidProgram: rates that do not grow or are not positive, no width, or data that do not fit.
+        InvalidProgram: rates that do not grow or are not positive, no width, step or seed, or data that do not fit.
     """
     grid = np.asarray(rates, dtype=np.float64)
     if grid.ndim != 1 or not len(grid) or not len(widths) or not (grid > 0).all() or not (np.diff(grid) > 0).all():
         raise InvalidProgram(f"[transfer] rates {list(rates)} at widths {list(widths)}. Give positive rates that grow, and at least one width.")
+    if steps < 1 or seeds < 1:
+        raise InvalidProgram(f"[transfer] {steps} steps and {seeds} seeds. Give at least 1 of each.")
     data, target = inputs_of(network.program, x), jnp.asarray(y, "float32" if not jnp.issubdtype(jnp.asarray(y).dtype, jnp.integer) else None)
     zero = jnp.zeros((len(target), network.outputs) if network.outputs > 1 else len(target))
     done: list[Floats] = []

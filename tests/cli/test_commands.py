@@ -95,6 +95,30 @@ def test_kernel_saves_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
         assert '"data": "digits"' in str(saved["provenance"])
 
 
+def test_kernels_of_zero_inputs_and_of_huge_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    """No share of an NTK that is zero; entries beyond any column as powers of ten."""
+    for scale, shown in ((0.0, "0.0 %"), (1e150, "1.0000e+300")):
+        np.savez("points.npz", x=scale * np.ones((2, 4)))
+        assert main(["kernel", "mlp", "--data", "points.npz"]) == 0
+        assert shown in capsys.readouterr().out
+
+
+def test_tables_are_whole_however_narrow_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorprog.cli import screen
+
+    monkeypatch.setattr(screen.out, "width", 20)
+    assert main(["mup", "mlp", "--base", "64", "--target", "128"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert "(x0.7071)" in out
+
+
+def test_words_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.tp").write_text("root:x:0")
+    assert main(["check", "p.tp"]) == 2
+    assert "root:x:0: [syntax]" in capsys.readouterr().err
+
+
 def test_kernel_by_tiles_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["kernel", "mlp", "--depth", "1", "--points", "5", "--tile", "2", "-o", "k.zarr"]
     assert main(command) == 0
@@ -122,6 +146,11 @@ REFUSED = {
     "tiles without a store": (["kernel", "mlp", "--tile", "8"], "Save them with -o k.zarr."),
     "a process without its coordinator": (["kernel", "mlp", "--process", "1", "-o", "k.zarr"], "belong together"),
     "devices that there are not": (["kernel", "mlp", "--devices", "64", "-o", "k.zarr"], "asked for 64 devices"),
+    "no device": (["kernel", "mlp", "--devices", "0", "-o", "k.zarr"], "--devices is 0. Give at least 1."),
+    "no process": (["kernel", "mlp", "--processes", "0", "-o", "k.zarr"], "--processes is 0. Give at least 1."),
+    "a width of zero": (["mup", "mlp", "--base", "0", "--target", "4"], "base 0 and target 4 are the two widths"),
+    "training of no steps": (["transfer", "mlp", "--steps", "0"], "0 steps and 2 seeds. Give at least 1 of each."),
+    "a folder as a file": (["show", "mlp", "-o", "."], ".: Is a directory. Name a place that can be read and written."),
     "no points": (["kernel", "mlp", "--points", "0"], "--points is 0. Give at least 1."),
     "widths that fall": (["converge", "mlp", "--widths", "64,32"], "widths are positive and grow"),
     "widths that are no numbers": (["converge", "mlp", "--widths", "wide"], "--widths takes 64:2048"),

@@ -47,6 +47,27 @@ def test_files(ending: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(d.y, y)
 
 
+def test_a_spreadsheet_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("y,a\n1,2\n3,4\n", encoding="utf-8-sig")
+    d = data.load(str(path))
+    np.testing.assert_array_equal(d.x, [[2.0], [4.0]])
+    np.testing.assert_array_equal(d.y, [1.0, 3.0])
+
+
+@pytest.mark.parametrize("words", ["", "a,b,y\n", "a,b,y\n\n"])
+def test_a_table_without_rows_is_refused(words: str, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text(words)
+    with pytest.raises(InvalidProgram, match="with no empty axis"):
+        data.load(str(tmp_path / "d.csv"))
+
+
+def test_complex_inputs_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.ones((2, 3)) + 1j)
+    with pytest.raises(InvalidProgram, match="complex numbers"):
+        data.load(str(tmp_path / "d.npy"))
+
+
 def test_inputs_are_cut_along_the_axes() -> None:
     d = data.load("digits")
     rows = data.arrange(d, over(time=8))

@@ -172,7 +172,9 @@ REFUSED = {
     "both spreads": (lambda x, y: tp.NNGPRegressor().fit(x, y).predict(x, return_std=True, return_cov=True), "Ask for one of them"),
     "one class": (lambda x, y: tp.NTKClassifier().fit(x, np.ones(len(x))), "only one class"),
     "no loss": (lambda x, y: tp.NTKClassifier(loss="hinge").fit(x, y > 0), "there is no loss 'hinge'"),
-    "cross entropy for ever": (lambda x, y: tp.NTKClassifier(loss="cross entropy").fit(x, y > 0), "finite times"),
+    "cross entropy for ever": (lambda x, y: tp.NTKClassifier(loss="cross entropy").fit(x, y > 0), "Give a finite time"),
+    "no layer": (lambda x, y: tp.NTKRegressor(options={"depth": 0}).fit(x, y), "depth is 0"),
+    "options that are none": (lambda x, y: tp.NTKRegressor(options=3).fit(x, y), "options are 3"),
     "a negative ridge": (lambda x, y: tp.NTKRegressor(ridge=-1.0).fit(x, y), "ridge"),
 }
 

@@ -60,5 +60,5 @@ class Picture(ABC):
             case ".pdf":
                 path.write_bytes(render(self.scene, "pdf"))
             case other:
-                raise InvalidProgram(f"[draw] cannot write {path.name}: {other or 'no ending'} is none of {', '.join('.' + f for f in FORMATS)}.")
+                raise InvalidProgram(f"[draw] cannot write {path}: {other or 'no ending'} is none of {', '.join('.' + f for f in FORMATS)}.")
         return path
