@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import zarr
@@ -76,6 +77,29 @@ def test_many_points_share_the_table_of_a_tile(tmp_path: Path, tabulated: Result
         k = np.asarray(found.matrix(name))
         np.testing.assert_array_equal(k, k.T)
         np.testing.assert_allclose(k, tabulated.kernels[name], rtol=1e-6)  # rounding in blocks of other sizes
+
+
+def test_a_tile_that_lost_a_kernel_is_computed_again(tmp_path: Path) -> None:
+    found = tiled_kernels(NET, X, store=tmp_path / "k", size=4)
+    was = np.asarray(found.matrix("ntk"))
+    (found.path / "ntk" / "c" / "0" / "1").unlink()
+    assert found.missing() == ((0, 1),)
+    with pytest.raises(Incomplete, match="1 tiles are missing"):
+        found.matrix("nngp")
+    np.testing.assert_array_equal(np.asarray(tiled_kernels(NET, X, store=tmp_path / "k", size=4).matrix("ntk")), was)
+
+
+def test_tables_are_in_float64_whatever_the_default_of_jax_is(tmp_path: Path) -> None:
+    """The second tile of a shape is compiled; its numbers keep the error that the store states."""
+    net = ZOO["mlp"](depth=3)
+    whole = np.asarray(tp.tile(net)(MANY)["ntk"])
+    jax.config.update("jax_enable_x64", False)
+    found = tiled_kernels(net, MANY, store=tmp_path / "k", size=30, devices=1)
+    assert "tabulated" in found.made_with["method"]
+    again = tiled_matrix(net, MANY, size=30, devices=1)
+    for k in (np.asarray(found.matrix("ntk")), np.asarray(again)):
+        np.testing.assert_allclose(k, whole, atol=2 * found.error)  # both are off by no more
+    assert found.error < 1e-9
 
 
 def test_positions_of_the_output_are_kept(tmp_path: Path) -> None:

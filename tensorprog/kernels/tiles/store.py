@@ -50,8 +50,8 @@ class KernelStore:
         return tuple(self.made_from["kernels"])
 
     def has(self, tile: TileIndex) -> bool:
-        """Whether the tile is stored."""
-        return self.path.joinpath("error", "c", *map(str, tile)).is_file()
+        """Whether the tile is stored: its error, and, should somebody have lost one, the numbers of every kernel."""
+        return all(self.path.joinpath(name, "c", *map(str, tile)).exists() for name in ("error", *self.kernels))
 
     def missing(self) -> tuple[TileIndex, ...]:
         """The tiles that are not stored yet."""

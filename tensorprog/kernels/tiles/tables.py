@@ -12,6 +12,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from tensorprog.interpret.precision import double
 from tensorprog.kernels.tables.blocks import Blocks, functions_of, ranks_of
 from tensorprog.kernels.tables.blocks import Points as Directions
 from tensorprog.kernels.tables.evaluate import Functions, Ranks, Side, by_angles
@@ -38,6 +39,7 @@ class ByTable:
     def method(self) -> str:
         return method_of(self.table)
 
+    @double  # whoever asks: a store is filled where JAX has its own default
     def __call__(self, a: Points, b: Points | None = None) -> Kernel:
         left, right = _directions(a), None if b is None else _directions(b)
         mesh = mesh_of(self.devices)
