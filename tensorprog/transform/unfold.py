@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import product, takewhile
 from typing import Protocol, TypeVar, assert_never
 
 from tensorprog.errors import InvalidProgram
@@ -39,6 +39,7 @@ from tensorprog.language.expr import (
     power,
     rebuild,
     total,
+    walk,
 )
 from tensorprog.language.instr import Covariance, Embedding, InitScalar, InitVector, Input, Instr, MatMul, Moment, Nonlin, OuterNonlin
 from tensorprog.language.nonlin import fn
@@ -166,9 +167,23 @@ class _Unfolder:
             case MatMul(out, matrix, arg, transpose):
                 return [self.product(MatMul(self.name(out, at), matrix, self.name(arg, at), transpose)) for at in everywhere]
             case Nonlin(out, psi) | Moment(out, psi) | OuterNonlin(out, psi):
-                return [type(i)(self.name(out, at), self.at(psi, at)) for at in everywhere]
+                return [type(i)(self.name(out, at), self.wide(out, self.at(psi, at))) for at in everywhere]
             case _:
                 assert_never(i)
+
+    def wide(self, out: str, psi: Expr) -> Expr:
+        """psi, of the width of `out` also where every vector that it read is 0: times h_0 = 1 of a vector of this width."""
+        p = self.program
+        width = p.width_of[out]
+        read = {p.width_of[member_of(node.name)] for node in walk(psi) if isinstance(node, Ref) and node.copy == 0}
+        if psi == ZERO or width in (None, p.widths[0].name, *read):
+            return psi
+        for name in takewhile(lambda name: name != out, p.width_of):
+            members = [self.name(name, at) for at in self.positions(p.axes_of[name])]
+            alive = [Ref(x) for x in members if x not in self.zero]
+            if p.width_of[name] == width and alive:
+                return mul(Apply(fn("hermite", 0), (total(self.kept(p.axes_of[name]), alive[0]),)), psi)
+        return psi
 
     def product(self, i: MatMul) -> Instr:
         return Nonlin(i.out, ZERO) if i.arg in self.zero else i

@@ -125,3 +125,12 @@ def test_rules(rule: str, body: str, simple: str) -> None:
 )
 def test_what_stays(what: str, body: str) -> None:
     assert simplified(program(body)) == program(body)
+
+
+def test_a_member_that_reads_no_vector_any_more_keeps_its_width() -> None:
+    body = "c := moment(v)\nx := relu(shift[t 3, +1](v) + softmax[t](c))\nd := moment(x * sum[t](v))\nreturn d"
+    p = program(body, "width m = 2 n\nvector v : m over t ~ N(0, 1)\n")
+    q = unfolded(p)
+    check(q).raise_if_invalid()
+    assert {q.width_of[f"x[{k}]"] for k in range(3)} == {"m"}
+    agrees(p, q, ("t",))
