@@ -243,3 +243,13 @@ def test_the_program_is_valid_text() -> None:
 def test_bad_input(options: dict[str, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         unroll(ZOO["mlp"](), 4, **options)
+
+
+def test_functions_of_several_coordinates_have_no_rule() -> None:
+    @tp.network
+    def meeting(x: tp.Data) -> tp.Output:
+        h = tp.embedding("U") @ x
+        return tp.readout("v") @ tp.outer(lambda b: tp.tanh(h * h[b])).named("y")
+
+    with pytest.raises(OutsideTheory, match=r"\[unroll\] y is an OuterNonlin"):
+        unroll(meeting(), 2)

@@ -155,6 +155,10 @@ def _dims(whole: Tape, dims: Mapping[str, int] | int | None) -> dict[str, int]:
     return dict.fromkeys(names, dims) if isinstance(dims, int) else {name: d for name, d in (dims or {}).items() if name in names}
 
 
+def _unmoved(i: OuterNonlin) -> OutsideTheory:
+    return OutsideTheory(f"[unroll] {i.out} is an OuterNonlin: it has a gradient, but no rule for how it moves. Train a finite network: tp.train.")
+
+
 @dataclass
 class _Unroller:
     tape: Tape
@@ -261,7 +265,7 @@ class _Unroller:
             case Moment(_, psi):
                 return self.out.moment(name, substitute(psi, rest))
             case OuterNonlin():
-                raise OutsideTheory(f"[unroll] {i.out} is an OuterNonlin, whose gradient is not written yet. Train a network without it.")
+                raise _unmoved(i)
             case _:
                 assert_never(i)
 
@@ -302,7 +306,7 @@ class _Unroller:
                 found = carried(psi, at, self.theta, self.out.scope).dev
                 written = self.out.moment(name, found) if found != ZERO else None
             case OuterNonlin():
-                raise OutsideTheory(f"[unroll] {i.out} is an OuterNonlin, whose gradient is not written yet. Train a network without it.")
+                raise _unmoved(i)
             case _:
                 assert_never(i)
         if written is not None:
