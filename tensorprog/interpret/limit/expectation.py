@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import assert_never
 
+from tensorprog.interpret.limit.covariance import Covariances
 from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import OnForm, derive, factor_parity
 from tensorprog.interpret.limit.ramps import form_of, is_delta, merge_ramps, without
-from tensorprog.interpret.limit.scalar import Expectation, Index, S, number_of, rename
-from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Part, Poly, Root, Term, Use, sizes_of, unread
+from tensorprog.interpret.limit.scalar import Expectation, Index, S, rename
+from tensorprog.interpret.limit.variable import Atom, Closed, Composite, Factor, Lin, Poly, Root, Term, Use, sizes_of, unread
 from tensorprog.language.expr import Growth
-
-NESTED = 20  # covariances inside each other; one takes some fifteen frames of the interpreter's stack
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,15 +29,8 @@ class Problem:
     sizes: tuple[int, ...]
 
 
-class _Deeper(Exception):
-    """A covariance that is asked too deep inside others: it is found first, and they are asked again."""
-
-    def __init__(self, pair: tuple[Root, Root]) -> None:
-        self.pair = pair
-
-
 class Expectations:
-    """Answers E, and the covariances that it needs, each once.
+    """Answers E, each once, from covariances of roots and of linear forms (`covariance`).
 
     Args:
         root_covariance: Cov of two roots, with the indices of the first numbered 0 .. and those of the second after them.
@@ -46,11 +38,11 @@ class Expectations:
 
     def __init__(self, v: Variables, root_covariance: Callable[[Root, Root], S]) -> None:
         self.v, self.s = v, v.scalars
-        self._root_covariance = root_covariance
+        covariances = Covariances(v, root_covariance)
+        self.covariance, self.covariance_of_roots = covariances.of_forms, covariances.of_roots
         self._known: dict[Hashable, S] = {}
         self._dependent: dict[tuple[int, int], bool] = {}
         self._grouped: dict[int, tuple[frozenset[Hashable], bool]] = {}
-        self._nested = 0
 
     # E of sums and products.
 
@@ -209,111 +201,6 @@ class Expectations:
         key = ("expectation", tuple((u.factor.id, u.idx) for u in uses))
         node = self.s.intern(key, Expectation(Problem(uses, shape)), shape)
         return S(node, tuple(range(len(shape))))
-
-    # Covariances.
-
-    def covariance_of_roots(self, a: Root, b: Root) -> S:
-        """Cov of two roots of one group: indices 0 .. of a, then those of b."""
-        key = ("roots", a.id, b.id)
-        found = self._known.get(key)
-        if found is None:
-            mirrored = self._known.get(("roots", b.id, a.id))
-            if mirrored is not None:
-                turn = {**{k: len(a.axes) + k for k in range(len(b.axes))}, **{len(b.axes) + k: k for k in range(len(a.axes))}}
-                found = rename(mirrored, turn)
-            else:
-                found = self._inside(a, b) if self._nested else self._outermost(a, b)
-            self._known[key] = found
-        return found
-
-    def _outermost(self, a: Root, b: Root) -> S:
-        """A covariance asks for those of the layers before, down to the inputs: at most NESTED inside each other, whatever the depth."""
-        asked = [(a, b)]
-        while True:
-            try:
-                found = self._inside(*asked[-1])
-            except _Deeper as first:
-                asked.append(first.pair)
-                continue
-            r, q = asked.pop()
-            if not asked:
-                return found
-            self._known["roots", r.id, q.id] = found
-
-    def _inside(self, a: Root, b: Root) -> S:
-        if self._nested == NESTED:
-            raise _Deeper((a, b))
-        self._nested += 1
-        try:
-            return self._root_covariance(a, b)
-        finally:
-            self._nested -= 1
-
-    def covariance(self, a: Use, b: Use) -> S:
-        """Cov of two linear forms, at their indices."""
-        x, y = a.factor, b.factor
-        assert isinstance(x, Lin)
-        assert isinstance(y, Lin)
-        found = self._covariance_of_forms(x, y)
-        by: dict[Index, Index] = {**dict(enumerate(a.idx)), **{len(a.idx) + k: i for k, i in enumerate(b.idx)}}
-        return S(found.node, tuple(by[i] for i in found.idx))
-
-    def _covariance_of_forms(self, x: Lin, y: Lin) -> S:
-        """Root by root, or, where forms are sums of others, by those: what deep forms share is found once, and first, whatever the depth."""
-        asked = [(x, y)]
-        while asked:
-            a, b = asked[-1]
-            if ("forms", a.id, b.id) not in self._known:
-                left, right = self._parts(a, b)
-                pairs = [(f, g) for _, _, f, _ in left for _, _, g, _ in right if isinstance(f, Lin) and isinstance(g, Lin)]
-                missing = [(f, g) for f, g in pairs if ("forms", f.id, g.id) not in self._known and not self._apart(f, g)]
-                if missing:
-                    asked.extend(missing)
-                    continue
-                self._known["forms", a.id, b.id] = self._bilinear(a, b, left, right)
-            asked.pop()
-        return self._known["forms", x.id, y.id]
-
-    def _parts(self, x: Lin, y: Lin) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-        """The sums that two forms are taken as: of the longer one first, so that forms of one depth meet."""
-        p, q, longer = self.v.sums.get(x), self.v.sums.get(y), len(x.terms) - len(y.terms)
-        if p is None and q is None:
-            return x.terms, y.terms
-        left = _whole(x) if p is None or (q is not None and longer < 0) else p
-        right = _whole(y) if q is None or (p is not None and longer > 0) else q
-        return left, right
-
-    def _apart(self, x: Lin, y: Lin) -> bool:
-        return self._groups(x)[0].isdisjoint(self._groups(y)[0])
-
-    def _bilinear(self, x: Lin, y: Lin, left: tuple[Part, ...], right: tuple[Part, ...]) -> S:
-        """sum over the parts of both: indices 0 .. of x, and then those of y."""
-        m, n = len(x.sizes), len(y.sizes)
-        terms: list[tuple[float, S]] = []
-        for c, s, r, where in left:
-            here = {i: i if i < m else -1 - i for i in map(number_of, (*where, *(s.idx if s else ())))}
-            for d, t, q, there_where in right:
-                cov = self._covariance_of_parts(r, q)
-                if self.s.is_zero(cov):
-                    continue
-                there = {i: m + i if i < n else -1000 - i for i in map(number_of, (*there_where, *(t.idx if t else ())))}
-                places = (*(here[number_of(i)] for i in where), *(there[number_of(i)] for i in there_where))
-                parts = [cov.inside(places)]
-                parts += [rename(s, here)] if s else []
-                parts += [rename(t, there)] if t else []
-                sizes: dict[Index, int] = dict(zip(places, (*r.sizes, *q.sizes), strict=True))
-                times = unread(sizes, range(m + n), *(part.idx for part in parts))
-                terms.append((c * d, self.s.product(parts, range(m + n), times)))
-        return self.s.total(terms)
-
-    def _covariance_of_parts(self, a: Root | Lin, b: Root | Lin) -> S:
-        if isinstance(a, Root) and isinstance(b, Root):
-            return self.covariance_of_roots(a, b) if a.group == b.group else self.s.zero
-        return self._known.get(("forms", a.id, b.id), self.s.zero)  # those that are not known have no group of roots in common
-
-
-def _whole(x: Lin) -> tuple[Part, ...]:
-    return ((1.0, None, x, tuple(range(len(x.sizes)))),)
 
 
 def _keeps_linear(use: Use) -> bool:
