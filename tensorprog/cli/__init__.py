@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -31,8 +32,11 @@ def _run(tokens: Sequence[str] | None) -> int:
             failure(line)
         return 2
     except OSError as error:
-        if error.filename is None:  # a fault of no file that was named
+        if error.filename is not None:
+            failure(f"{error.filename}: {error.strerror}. Name a place that can be read and written.")
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            failure(f"{error.strerror}. Make room, or write to another disk.")
+        else:
             raise
-        failure(f"{error.filename}: {error.strerror}. Name a place that can be read and written.")
         return 2
     return code if isinstance(code, int) else 0

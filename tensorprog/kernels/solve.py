@@ -93,8 +93,10 @@ def solve(
     shape = kernel.shape if isinstance(kernel, TiledMatrix) else np.shape(kernel)
     if len(shape) != 2 or shape[0] != shape[1] or target.shape[:1] != shape[:1]:
         raise InvalidProgram(f"[shape] the kernel has shape {shape} and y {target.shape}; wanted (N, N) and (N,) or (N, k).")
-    if not ridge >= 0 or not time >= 0:
-        raise InvalidProgram(f"[ridge] the ridge is {ridge} and the time {time}. Give numbers >= 0.")
+    if not 0 <= ridge < np.inf or not time >= 0:
+        raise InvalidProgram(f"[ridge] the ridge is {ridge} and the time {time}. Give numbers >= 0, the ridge finite.")
+    if rank < 0:
+        raise InvalidProgram(f"[rank] the preconditioner has rank {rank}. Give a whole number >= 0, 0 for none.")
     if method not in (None, *get_args(Method)):
         raise InvalidProgram(f"[method] there is no method {method!r}. Take {' or '.join(map(repr, get_args(Method)))}.")
     finite("y", target)

@@ -20,8 +20,11 @@ def save(path: Path, arrays: Mapping[str, ArrayLike], provenance: Mapping[str, A
     """Write all or nothing: an interrupted write leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part.npz")
-    np.savez(draft, **{PROVENANCE: json.dumps(provenance, sort_keys=True)}, **{k: np.asarray(v) for k, v in arrays.items()})  # pyright: ignore[reportArgumentType]
-    os.replace(draft, path)
+    try:
+        np.savez(draft, **{PROVENANCE: json.dumps(provenance, sort_keys=True)}, **{k: np.asarray(v) for k, v in arrays.items()})  # pyright: ignore[reportArgumentType]
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)  # what a full disk left of it
 
 
 def load(path: Path, provenance: Mapping[str, Any]) -> Arrays | None:

@@ -1,5 +1,6 @@
 """Every command, asked as a person would: what it prints, what it writes, and how it refuses."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_words_between_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]
     Path("p.tp").write_text("root:x:0")
     assert main(["check", "p.tp"]) == 2
     assert "root:x:0: [syntax]" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(path: Path, **arrays: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert main(["kernel", "mlp", "--depth", "1", "--points", "2", "-o", "k.npz"]) == 2
+    assert "No space left on device. Make room" in capsys.readouterr().err
+    assert not list(folder.iterdir())
 
 
 def test_kernel_by_tiles_goes_on_where_it_stopped(capsys: pytest.CaptureFixture[str]) -> None:

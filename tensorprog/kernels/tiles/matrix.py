@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.kernels.tiles.grid import Grid
 
 Floats = NDArray[np.floating]
@@ -40,7 +41,14 @@ class TiledMatrix:
             yield self.grid.row(i), self.grid.column(j), self.fetch(i, j)
 
     def __matmul__(self, v: Floats) -> Floats:
-        """K v for v of shape (N2,) or (N2, k): one pass over the tiles."""
+        """K v for v of shape (N2,) or (N2, k): one pass over the tiles.
+
+        Raises:
+            InvalidProgram: v has another number of rows.
+        """
+        v = np.asarray(v)
+        if v.shape[:1] != (self.grid.columns,):
+            raise InvalidProgram(f"[shape] the kernel is {self.grid.rows} x {self.grid.columns} and v has shape {v.shape}. Give one row a column.")
         out = np.zeros((self.grid.rows, *v.shape[1:]))
         for rows, columns, tile in self.pieces():
             out[rows] += tile @ v[columns]
@@ -58,11 +66,23 @@ class TiledMatrix:
         return out if dtype is None else out.astype(dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def diagonal(self) -> Floats:
-        """K(x, x) of every point of a square matrix."""
+        """K(x, x) of every point of a square matrix.
+
+        Raises:
+            InvalidProgram: it is not square.
+        """
+        if self.grid.rows != self.grid.columns:
+            raise InvalidProgram(f"[shape] the kernel is {self.grid.rows} x {self.grid.columns} and has no diagonal. Leave x2 out.")
         return np.concatenate([np.zeros(0, self.dtype), *(np.diagonal(self.fetch(i, i)) for i in range(self.grid.shape[0]))])
 
     def column(self, point: int) -> Floats:
-        """K(x1, x2[point]), reading one column of tiles."""
+        """K(x1, x2[point]), reading one column of tiles.
+
+        Raises:
+            InvalidProgram: there is no such point.
+        """
+        if not 0 <= point < self.grid.columns:
+            raise InvalidProgram(f"[shape] there is no point {point} of {self.grid.columns}. Count from 0 to {self.grid.columns - 1}.")
         j, within = divmod(point, self.grid.size)
         return np.concatenate([self.tile(i, j)[:, within] for i in range(self.grid.shape[0])])
 
