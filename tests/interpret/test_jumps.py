@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+from scipy.stats import norm
 
 import tensorprog as tp
 
@@ -43,3 +44,21 @@ def test_its_dot_is_exact() -> None:
 def test_the_derivative_of_a_jump_of_another_variable_is_refused() -> None:
     with jax.enable_x64(True), pytest.raises(tp.OutsideTheory, match=r"\[dot\].*Take dots=\"stein\", or sample"):
         tp.limit(tied()).scalar("c")
+
+
+@tp.program
+def shifted() -> tuple[tp.Value, ...]:
+    """Products with jumps away from 0, and the dot of one: E[d/dh step(h + c) h] = P(h > -c) - c phi(c)."""
+    a, b = tp.gaussians("a", "b", covariance=[[1.0, 0.6], [0.6, 1.5]])
+    z, w = tp.initial("z"), tp.matrix("W")
+    h = w @ z
+    dot = tp.moment((w.T @ (tp.step(h + 0.5) * h)) * z).named("dot")
+    square = tp.moment(a**2 * tp.step(a - 1.0) ** 2).named("square")
+    return dot, square, tp.moment(a * b * tp.step(1.0 - 2.0 * a)).named("pair")
+
+
+def test_jumps_away_from_zero_are_pinned_where_they_are() -> None:
+    found = tp.limit(shifted())
+    assert float(found.scalar("dot")) == pytest.approx(norm.cdf(0.5) - 0.5 * norm.pdf(0.5), abs=1e-13)
+    assert float(found.scalar("square")) == pytest.approx(norm.sf(1.0) + norm.pdf(1.0), abs=1e-13)  # int_1^oo u^2 phi
+    assert float(found.scalar("pair")) == pytest.approx(0.6 * (norm.cdf(0.5) - 0.5 * norm.pdf(0.5)), abs=1e-13)  # E b given a is 0.6 a

@@ -166,14 +166,14 @@ class Expectations:
         return self._problem(uses)
 
     def _condition(self, pin: Use, rest: tuple[Use, ...], keep: tuple[Index, ...]) -> S:
-        """E[delta(M) F(L..)] = E delta(M) E F(L - M Cov(L, M) / Var M ..): given M = 0, each L loses its part along M."""
+        """E[delta(M - m) F(L..)] = E delta(M - m) E F(L - (M - m) Cov(L, M) / Var M ..): given M = m, each L loses its part along M."""
         assert isinstance(pin.factor, Atom)
         given = Use(pin.factor.form, pin.idx)
         variance = self.covariance(given, given)
         moved: list[Term] = []
         for u in rest:
             slope = self.s.product((self.covariance(Use(form_of(u), u.idx), given), self.s.function(-1.0, (variance,))))
-            moved.append(without(self.v, u, given, slope))
+            moved.append(without(self.v, u, pin, slope))
         coef = self.s.product(t.coef for t in moved)
         density = self._problem((Use(pin.factor, tuple(range(len(pin.idx)))),))
         density = S(density.node, pin.idx)
