@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import jax
 from jax import Array
 from jax.typing import ArrayLike
 
+from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Strategy
-from tensorprog.interpret.limit.data import Data
+from tensorprog.interpret.limit.data import Data, check_variances, opened
 from tensorprog.interpret.limit.master import Dots
 from tensorprog.interpret.precision import traced
 from tensorprog.kernels.exact import Compiled, check_network, compiled
@@ -49,7 +51,8 @@ def kernels(
         x1, x2: (N, *positions, d), or one such array an input.
         strategy: how Gaussian expectations are resolved.
         variances: sigma^2 to use instead of the network's, by tensor name (differentiable).
-        scalars: values of the scalars that the network leaves open, such as parameters of its nonlinearities (differentiable).
+        scalars: values of scalars, such as parameters of nonlinearities, in place of those in the network; needed for those that it leaves open
+            (differentiable).
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
         flat_steps: take the derivative of a step as 0 (automatic differentiation's convention, not the theorem's).
         samples, key: particles in each of 8 replicates, and their random key (fixed if None), where sampling is needed.
@@ -58,11 +61,12 @@ def kernels(
             keeps the tables for later data, and gives float32 on request.
 
     Raises:
-        InvalidProgram: data that do not fit the network's inputs.
+        InvalidProgram: data that do not fit the network's inputs, values for tensors or scalars that it does not have.
         OutsideTheory: an expectation that does not exist.
     """
     check_network(network)
-    given = {**(variances or {}), **(scalars or {})}
+    network = replace(network, program=opened(network.program, scalars or {}))
+    given = {**_of_unit_readouts(network, variances or {}), **(scalars or {})}
     if not parts and not given and dots == "derivative" and not flat_steps and not traced((x1, x2)):
         fast = tile(network, strategy=strategy).tabulated(x1, x2)
         if fast is not None:
@@ -73,6 +77,15 @@ def kernels(
         return found(x1, x2, given)
     chosen = jax.random.key(0) if key is None else key
     return particle_kernels(network, x1, x2, samples=samples, replicates=8, key=chosen, dots="drop" if dots == "drop" else "stein")
+
+
+def _of_unit_readouts(network: Network, variances: Mapping[str, Array | float]) -> dict[str, Array | float]:
+    """sigma^2 of tensors as variances: a readout vector is N(0, 1), and its sigma a factor."""
+    sigmas = {r.vector: r.sigma for r in network.readouts if r.vector not in network.program.init}
+    check_variances(network.program, variances, sigmas)
+    if unscaled := [name for name in variances if sigmas.get(name) == 0.0]:
+        raise InvalidProgram(f"[variances] the readout {unscaled[0]} has sigma 0, of which there is no multiple. Give it another sigma.")
+    return {name: value / sigmas.get(name, 1.0) ** 2 for name, value in variances.items()}
 
 
 @lru_cache(maxsize=16)

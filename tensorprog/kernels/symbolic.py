@@ -78,15 +78,10 @@ class _Contributions:
         if training.rate == 0.0:
             return self.s.zero
         whole = self._whole(name)
-        if training.convention == "sigma" and not self._is_readout(name):
-            whole = self.s.product((whole, self.s.function(-1.0, (self.s.leaf(("variance", name)),))))
-        elif training.convention == "sigma":
-            sigma = next(r.sigma for r in self.network.readouts if r.vector == name)
-            whole = self.s.product((whole,), None, sigma**-2.0)
+        if training.convention == "sigma":
+            sigma = next((r.sigma for r in self.network.readouts if r.vector == name), 1.0)  # a readout vector is N(0, 1), and its sigma a factor
+            whole = self.s.product((whole, self.s.function(-1.0, (self.s.leaf(("variance", name)),))), None, sigma**-2.0)
         return self.s.product((whole,), None, training.rate)
-
-    def _is_readout(self, name: str) -> bool:
-        return any(r.vector == name for r in self.network.readouts)
 
     def _whole(self, name: str) -> S:
         p = self.b.program

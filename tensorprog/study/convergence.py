@@ -148,7 +148,7 @@ def converge(
         quantities: "nngp" and "ntk" of a network (its default), and names of scalars of the program (the default of a bare program: its scalar
             outputs, or all Moments).
         moments: further quantities: the name of each, and the expression psi whose average (1/n) sum_a psi is compared with E psi.
-        scalars: values of initial scalars that have none of their own.
+        scalars: values of initial scalars, in place of those in the program; needed for those without a value there.
         law: of the entries of matrices; see `interpret.finite.sample`.
         progress: called with the fraction of the work done and what is under way.
         keep: called after every width from the second on with the study so far, so that an interruption loses one width at most.
@@ -249,11 +249,12 @@ class _Truth:
 def _limits(source: Network | Program, x: Inputs, names: Sequence[str], scalars: Mapping[str, ArrayLike] | None) -> dict[str, _Truth]:
     program = source.program if isinstance(source, Network) else source
     data: Any = jax.tree.map(jnp.asarray, x)
+    given = {c: jnp.asarray(v) for c, v in (scalars or {}).items()}
     out: dict[str, _Truth] = {}
     if isinstance(source, Network) and set(names) & set(KERNELS):
-        k = kernels(source, data)
+        k = kernels(source, data, scalars=given)
         out = {"nngp": _Truth(k.nngp, k.error, k.method), "ntk": _Truth(k.ntk, k.error, k.method)}
-    found = limit(program, data, scalars={c: jnp.asarray(v) for c, v in (scalars or {}).items()})
+    found = limit(program, data, scalars=given)
     estimates = {q: found.estimate(Ref(q)) for q in names if q not in out}
     out |= {q: _Truth(e.value, jnp.asarray(e.error), e.method) for q, e in estimates.items()}
     return {q: out[q] for q in names}

@@ -251,3 +251,23 @@ def test_a_sum_counts_what_does_not_depend_on_the_position(body: str) -> None:
     out = limit(unfolded(p), jit=False)
     for at in positions(p.axes_of["c"], p.size):
         close(found[tuple(at[axis] for axis in p.axes_of["c"])], float(out.scalar(member("c", p.axes_of["c"], at))), 1e-9)
+
+
+def test_a_law_whose_first_member_is_a_constant() -> None:
+    """x = (0.5, 0.5 + z): E x^2 = 0.25 and 1.25; one number cannot replace such a covariance."""
+    x = tp.program(lambda: tp.moment(tp.initial("P", 0.5, [[0.0, 0.0], [0.0, 1.0]], axes={"t": 2}) ** 2).named("m"))()
+    np.testing.assert_allclose(limit(x).scalar("m"), [0.25, 1.25], rtol=1e-14)
+    with pytest.raises(tp.InvalidProgram, match=r"\[variances\] P"):
+        limit(x, variances={"P": 2.0})
+
+
+def test_stein_form_over_uses_that_do_not_covary() -> None:
+    """W reads u at two positions, and w, which is independent of u: covariances that are 0 have no positions, and count at each."""
+    p = parse(
+        "program p\nwidth n\naxis t 2\nmatrix W : n x n\nvector u : n over t ~ N(0, 1)\nvector w : n ~ N(0, 1)\n"
+        "h := W u\nk := W w\nz := relu(h + k) * sum[t](h)\ny := W^T z\nc := moment(y * u)\nd := moment(y * w)\nreturn c, d"
+    )
+    assert isinstance(p, Program)
+    one, other = limit(p, dots="stein", jit=False), limit(p, jit=False)
+    for name in ("c", "d"):
+        np.testing.assert_allclose(one.scalar(name), other.scalar(name), rtol=1e-10)

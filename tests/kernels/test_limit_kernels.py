@@ -321,3 +321,22 @@ def test_positions_that_are_all_the_same_are_all_counted() -> None:
     k = kernels(network, np.ones((2, 3, 2)))
     for a in (k.nngp, k.by_parameter["W"], k.by_parameter["c"]):
         np.testing.assert_allclose(a, 4.5, rtol=1e-12)
+
+
+@tp.network
+def opened(x: tp.Data, a: float | None, sigma_v: float = 0.8) -> tp.Output:
+    h, c = tp.embedding("U") @ x, tp.scalar("a", a)
+    return tp.readout("v", sigma_v, convention="sigma") @ (tp.relu(h - c) + c * h)
+
+
+def test_given_scalars_and_variances_are_those_of_the_network() -> None:
+    """Beside the network written with them: a scalar that has a value of its own too, sigma^2 of a readout in either convention."""
+    own = kernels(opened(a=0.3, sigma_v=1.2), X)
+    given = kernels(opened(a=0.7), X, scalars={"a": 0.3}, variances={"v": 1.44})
+    for name in own.by_parameter:
+        np.testing.assert_allclose(given.by_parameter[name], own.by_parameter[name], rtol=1e-12)
+    np.testing.assert_allclose(given.nngp, own.nngp, rtol=1e-12)
+    with pytest.raises(tp.InvalidProgram, match="b is given, but is no"):
+        kernels(opened(a=0.3), X, scalars={"b": 1.0})
+    with pytest.raises(tp.InvalidProgram, match="a is given, but is no tensor with a variance"):
+        kernels(opened(a=0.3), X, variances={"a": 1.0})

@@ -60,6 +60,13 @@ def test_moments_of_a_network_by_expression() -> None:
     assert study["second moment"].rms[1] < study["second moment"].rms[0]
 
 
+def test_scalars_are_given_to_kernels_on_both_sides() -> None:
+    """f = v . (a U x): both kernels are a^2 times those of the linear network."""
+    net = tp.network(lambda x: tp.readout("v") @ (tp.scalar("a") * (tp.embedding("U") @ x)))()
+    study = converge(net, X[:2], (64, 4096), seeds=2, scalars={"a": 3.0})
+    assert study["ntk"].rms[1] < 0.1  # of size 4096^(-1/2) = 0.016
+
+
 def test_a_wrong_limit_is_seen() -> None:
     """The dot left out: the Moment would tend to 0. The error stays where it is, and the slope is 0."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import replace
 from math import prod
 
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
-from tensorprog.language.instr import Embedding, Gaussian
+from tensorprog.interpret.precision import traced
+from tensorprog.language.instr import Embedding, Gaussian, InitScalar
 from tensorprog.language.program import Program
 
 Data = Mapping[str, ArrayLike]
@@ -28,6 +30,35 @@ def variances(program: Program) -> dict[str, float]:
             case Gaussian(_, variance):
                 out[v.name] = variance
     return out
+
+
+def check_variances(program: Program, names: Collection[str], readouts: Collection[str] = ()) -> None:
+    """Variances can be given to the tensors that have one number as variance, and to `readouts`.
+
+    Raises:
+        InvalidProgram: another name, or a vector whose positions have a covariance.
+    """
+    known = {*variances(program), *readouts} - {c.a for c in program.covariances if c.a == c.b}
+    if unknown := sorted({*names} - known):
+        raise InvalidProgram(f"[variances] {unknown[0]} is given, but is no tensor with a variance. There are {', '.join(sorted(known))}.")
+
+
+def opened(program: Program, scalars: Mapping[str, ArrayLike]) -> Program:
+    """The program with the scalars open that are given, also where they have values of their own; what is given is the limit.
+
+    Raises:
+        InvalidProgram: a name that is no initial scalar.
+    """
+    for name in scalars:
+        if not isinstance(program.init.get(name), InitScalar):
+            raise InvalidProgram(f"[scalar] {name} is given, but is no initial scalar of the program. Leave it out.")
+    return replace(program, scalars=tuple(c if _is_known(c, scalars) else replace(c, value=None, exponent=0.0) for c in program.scalars))
+
+
+def _is_known(c: InitScalar, given: Mapping[str, ArrayLike]) -> bool:
+    """Whether the limit of a scalar is its own: nothing else is given."""
+    own = 0.0 if c.exponent < 0 else c.value
+    return c.name not in given or (own is not None and not traced(given[c.name]) and bool(np.all(np.asarray(given[c.name]) == own)))
 
 
 def leaves(

@@ -103,7 +103,7 @@ class Master:
         axes = tuple(sorted(vector.axes))
         match vector.law:
             case Gaussian(mean, variance):
-                if variance == 0.0:
+                if variance == 0.0 and not any(c.a == c.b == vector.name for c in self.program.covariances):
                     return self.scalars.num(mean)
                 root = self.v.root(("init", vector.name), ("init", self._groups[vector.name]), vector.name, axes)
                 self._initial[root] = vector

@@ -14,9 +14,9 @@ from tensorprog.interpret.limit.squares import Read, stacked
 
 def regression(op: Regression, sizes: tuple[int, ...], read: Read) -> Array:
     """The entry of C^+ b that `op` names, (N1, N2, *sizes); eigenvalues below 1e-10 of the largest are 0 (duplicated products make C singular)."""
-    target = sizes[op.ranks[op.member] :]
-    blocks = [[_matrix(read, c, m, n) for c, n in zip(row, op.ranks, strict=True)] for row, m in zip(op.covariances, op.ranks, strict=True)]
-    right = [_matrix(read, b, m, len(target), target) for b, m in zip(op.moments, op.ranks, strict=True)]
+    target = sizes[len(op.roots[op.member]) :]
+    blocks = [[_matrix(read, c, m, n) for c, n in zip(row, op.roots, strict=True)] for row, m in zip(op.covariances, op.roots, strict=True)]
+    right = [_matrix(read, b, m, target) for b, m in zip(op.moments, op.roots, strict=True)]
     values, vectors = eigh(stacked(blocks))
     size = jnp.abs(values).max(-1, keepdims=True, initial=0.0)
     alive = jnp.abs(values) > 1e-10 * size
@@ -26,8 +26,7 @@ def regression(op: Regression, sizes: tuple[int, ...], read: Read) -> Array:
     return solved[:, :, start : start + counts[op.member]].reshape(*solved.shape[:2], *sizes)
 
 
-def _matrix(read: Read, s: S, rows: int, columns: int, target: tuple[int, ...] | None = None) -> Array:
-    """s over the indices 0 .. rows - 1 and rows .. rows + columns - 1 as a matrix; indices that s lacks are broadcast to `target`."""
-    a = read(s, tuple(range(rows + columns)))
-    full = a if target is None else jnp.broadcast_to(a, (*a.shape[: 2 + rows], *target))
-    return full.reshape(*full.shape[:2], prod(full.shape[2 : 2 + rows]), prod(full.shape[2 + rows :]))
+def _matrix(read: Read, s: S, rows: tuple[int, ...], columns: tuple[int, ...]) -> Array:
+    """s over indices of the sizes `rows`, and then `columns`, as a matrix; indices that s lacks are broadcast."""
+    a = read(s, tuple(range(len(rows) + len(columns))))
+    return jnp.broadcast_to(a, (*a.shape[:2], *rows, *columns)).reshape(*a.shape[:2], prod(rows), prod(columns))

@@ -113,7 +113,7 @@ class Regression:
 
     covariances: tuple[tuple[S, ...], ...]
     moments: tuple[S, ...]
-    ranks: tuple[int, ...]
+    roots: tuple[tuple[int, ...], ...]  # the sizes of each
     member: int
 
 
@@ -259,7 +259,7 @@ class Scalars:
         grid, b = tuple(tuple(row) for row in covariances), tuple(moments)
         key = ("regression", tuple((s.node.id, s.idx) for row in (*grid, b) for s in row), member)
         shape = (*sizes[member], *target)
-        node = self.intern(key, Regression(grid, b, tuple(map(len, sizes)), member), shape)
+        node = self.intern(key, Regression(grid, b, tuple(sizes), member), shape)
         return S(node, tuple(range(len(shape))))
 
 

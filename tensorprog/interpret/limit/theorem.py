@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram
 from tensorprog.gaussian.problem import Estimate, Strategy
-from tensorprog.interpret.limit.data import Arrays, Data, data_of, leaves
+from tensorprog.interpret.limit.data import Arrays, Data, check_variances, data_of, leaves, opened
 from tensorprog.interpret.limit.expectation import Expectations
 from tensorprog.interpret.limit.lift import Value
 from tensorprog.interpret.limit.master import LEFT, PRIME, Dots, Master, primed
@@ -220,7 +220,7 @@ def limit(
 
     Args:
         inputs: data for its input slots, (N, *positions, d) each; one array where there is one slot.
-        scalars: values of initial scalars that have none of their own.
+        scalars: limits of initial scalars, in place of those in the program; needed for those without a value there.
         variances: sigma^2 of matrices and embeddings and variances of vectors to use instead of the program's, by name (differentiable).
         strategy: how Gaussian expectations are resolved.
         dots: "derivative" or "stein", two ways to the same [matmul-dot]; "drop" leaves it out (the gradient independence assumption).
@@ -228,9 +228,12 @@ def limit(
         dtype: of the numbers computed with, whatever JAX's default is; under somebody's jit or grad the precision is theirs.
 
     Raises:
-        InvalidProgram: a program that `check` refuses, data that do not fit, a scalar without a value, or another dtype than these two.
+        InvalidProgram: a program that `check` refuses, data that do not fit, a scalar without a value, values for what the program does not have,
+            or another dtype than these two.
         OutsideTheory: an expectation that does not exist.
     """
     check(program).raise_if_invalid()
     floats(dtype)  # refuses others
-    return Limit(at_limit(program, scalars or ()), data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit, dtype)
+    check_variances(program, variances or ())
+    whole = at_limit(opened(program, scalars or {}))
+    return Limit(whole, data_of(program, inputs), dict(scalars or {}), dict(variances or {}), strategy, dots, jit, dtype)
