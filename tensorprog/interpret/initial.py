@@ -69,6 +69,20 @@ def root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
+def shares(program: Program, name: str) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """What the unit draws of one vector are of the covariance of any two of its group: root_{a, name} root_{name, b}, (*axes of a, *axes of b).
+
+    Over the vectors of a group these add up to the covariance. Empty for a vector that no `Covariance` joins.
+    """
+    vectors = gaussians(program)
+    group = next((names for names in groups(program) if name in names), ())
+    shapes = {a: positions(program, vectors[a]) for a in group}
+    cuts = np.cumsum([prod(shape) for shape in shapes.values()])[:-1]
+    drawn = np.split(root(covariance(program, group)), cuts, axis=1)[group.index(name)] if group else np.zeros((0, 0))
+    rows = dict(zip(group, np.split(drawn, cuts), strict=True)) if group else {}
+    return {(a, b): (rows[a] @ rows[b].T).reshape((*shapes[a], *shapes[b])) for a in group for b in group}
+
+
 def scale(program: Program, units: Mapping[str, Array]) -> dict[str, Array]:
     """root(covariance) applied to arrays (*batch, *axes, n), one a Gaussian initial vector: unit draws to the joint law about mean 0.
 

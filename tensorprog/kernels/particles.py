@@ -16,6 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from tensorprog.errors import InvalidProgram, OutsideTheory
+from tensorprog.interpret.initial import shares
 from tensorprog.interpret.limit.data import Data, data_of
 from tensorprog.interpret.particles import particles
 from tensorprog.interpret.particles.construction import Construction, Dots, stack
@@ -111,6 +112,10 @@ class _Contributions:
             pairs = (((l, s), (r, t)) for l, r in uses for s, t in uses)
             total = sum((self.contract(first, moments[first], second, moments[second]) for first, second in pairs), zero)
             return m.sigma**2 * self.ratio(m.rows) * total
+        joint = shares(p, name) if self.network.trained(name).convention == "unit" else {}
+        if joint:
+            known = {pair: table for pair, table in joint.items() if self.b.adjoint.keys() >= {*pair}}
+            return sum((self._share(pair, table, moments) for pair, table in known.items()), zero)
         vectors = [v for v in p.vectors if v.name in self.b.adjoint and (v.law.matrix == name if isinstance(v.law, Embedding) else v.name == name)]
         total = zero
         for v in vectors:
@@ -118,6 +123,13 @@ class _Contributions:
                 gradients = self.b.adjoint[v.name], self.b.adjoint[w.name]
                 total = total + self.contract((v.name, w.name), self.law(v.name, w.name), gradients, moments[gradients]) * self.ratio(v.width)
         return total
+
+    def _share(self, pair: tuple[str, str], table: Reals, moments: Mapping[tuple[str, str], Reals]) -> Reals:
+        """What units are of the covariance of two vectors, against their gradients."""
+        p, gradients = self.b.program, (self.b.adjoint[pair[0]], self.b.adjoint[pair[1]])
+        k = len(p.axes_of[pair[0]])
+        law = table.reshape(1, *table.shape[:k], 1, *table.shape[k:])
+        return self.contract(pair, law, gradients, moments[gradients]) * self.ratio(next(v.width for v in p.vectors if v.name == pair[0]))
 
     def law(self, x: str, y: str) -> Reals:
         """Cov of two initial vectors of one group, exact: (N1 or 1, *axes of x, N2 or 1, *axes of y)."""

@@ -1,8 +1,8 @@
 """The kernels of a network as symbolic scalars (Yang 2020, "Tensor Programs II", eq. 12; Yang & Littwin 2021, Theorem 5.1).
 
 A trained matrix contributes sigma_W^2 (m/N) sum over pairs of its uses and positions of E[l l'] E[r r'], where its gradient is sum l r^T; a trained
-vector p contributes var_p (m_p/N) sum E[Z^{dp} Z^{dp'}]; an embedding sigma_U^2 (m/N) sum E[dg dg'] <xi, xi'> / d. The network is read once
-for x1 and once for x2.
+vector p contributes var_p (m_p/N) sum E[Z^{dp} Z^{dp'}], correlated ones sum_{p, q} Cov(p, q) E[Z^{dp} Z^{dq'}]; an embedding
+sigma_U^2 (m/N) sum E[dg dg'] <xi, xi'> / d. The network is read once for x1 and once for x2.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from operator import or_
 from types import MappingProxyType
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from tensorprog.gaussian.law import CLOSEST
 from tensorprog.gaussian.problem import Strategy
+from tensorprog.interpret.initial import shares
 from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
@@ -33,6 +36,7 @@ from tensorprog.language.program import Network
 from tensorprog.transform.backprop import Backprop, backprop
 from tensorprog.transform.flatten import without_deltas
 
+Floats = NDArray[np.float64]
 Values = tuple[Array, Array, dict[str, Array]]
 
 
@@ -115,12 +119,23 @@ class _Contributions:
 
     def vector(self, v: object) -> S:
         assert isinstance(v, InitVector)
+        joint = shares(self.b.program, v.name)
+        if joint and self.network.trained(v.name).convention == "unit":
+            return self.s.product((self.s.total((1.0, self._share(a, b, table)) for (a, b), table in joint.items()),), None, self._ratio(v.width))
         if v.name not in self.b.adjoint:
             return self.s.zero
         both = self._gradients(v.name, v.name)
         same = {primed(a): a for a in sorted(v.axes)}  # independent entries: only equal positions meet
         summed = self._contract([rename(both, same)], {a: self.b.program.size[a] for a in v.axes})
         return self.s.product((self.s.leaf(("variance", v.name)), summed), None, self._ratio(v.width))
+
+    def _share(self, x: str, y: str, table: Floats) -> S:
+        """sum over positions of what units are of Cov(x, y) times E[dx dy']."""
+        if x not in self.b.adjoint or y not in self.b.adjoint or not table.any():
+            return self.s.zero
+        axes = (*self.b.program.axes_of[x], *map(primed, self.b.program.axes_of[y]))
+        law = self.s.leaf(("tensor", table.shape, tuple(map(float, table.ravel()))), table.shape, axes)
+        return self._contract([law, self._gradients(x, y)], self._places(x, y))
 
     def _gradients(self, x: str, y: str) -> S:
         return self._pair(self.b.adjoint[x], self.b.adjoint[y])

@@ -326,7 +326,7 @@ def test_positions_that_are_all_the_same_are_all_counted() -> None:
 @tp.network
 def opened(x: tp.Data, a: float | None, sigma_v: float = 0.8) -> tp.Output:
     h, c = tp.embedding("U") @ x, tp.scalar("a", a)
-    return tp.readout("v", sigma_v, convention="sigma") @ (tp.relu(h - c) + c * h)
+    return tp.readout("v", sigma_v, convention="sigma") @ (c * tp.relu(h) + h)
 
 
 def test_given_scalars_and_variances_are_those_of_the_network() -> None:
@@ -340,3 +340,18 @@ def test_given_scalars_and_variances_are_those_of_the_network() -> None:
         kernels(opened(a=0.3), X, scalars={"b": 1.0})
     with pytest.raises(tp.InvalidProgram, match="a is given, but is no tensor with a variance"):
         kernels(opened(a=0.3), X, variances={"a": 1.0})
+
+
+def test_correlated_vectors_are_trained_with_their_covariance() -> None:
+    """f = v . (g + sum_t P_t + Q): what P and Q contribute is the sum of their joint covariance, as the NNGP without the data's part is."""
+    network = tp.parse(
+        "network joint\nwidth n\naxis t 2\ninput x\nvector g : n = U x\nvector P : n over t ~ N(0, 1)\nvector Q : n ~ N(0, 2)\n"
+        "covariance P, P = (1, 0.6, 0.6, 1.5)\ncovariance P, Q = (0.3, 0.1)\no := g + sum[t](P) + Q\nreadout v^T o : n\nreturn o\n"
+    )
+    assert isinstance(network, tp.Network)
+    k = kernels(network, X[:2])
+    parts = k.by_parameter
+    np.testing.assert_allclose(parts["P"] + parts["Q"], 1 + 1.5 + 2 + 2 * (0.6 + 0.3 + 0.1), rtol=1e-12)
+    np.testing.assert_allclose(parts["P"] + parts["Q"] + parts["U"], k.nngp, rtol=1e-12)
+    sampled = tp.particle_kernels(network, X[:2], samples=1024, key=jax.random.key(0))
+    np.testing.assert_allclose(sampled.by_parameter["Q"], parts["Q"], rtol=1e-2)  # 8 x 1024 particles

@@ -36,9 +36,9 @@ def check_variances(program: Program, names: Collection[str], readouts: Collecti
     """Variances can be given to the tensors that have one number as variance, and to `readouts`.
 
     Raises:
-        InvalidProgram: another name, or a vector whose positions have a covariance.
+        InvalidProgram: another name, or a vector with covariances.
     """
-    known = {*variances(program), *readouts} - {c.a for c in program.covariances if c.a == c.b}
+    known = {*variances(program), *readouts} - {name for c in program.covariances for name in (c.a, c.b)}
     if unknown := sorted({*names} - known):
         raise InvalidProgram(f"[variances] {unknown[0]} is given, but is no tensor with a variance. There are {', '.join(sorted(known))}.")
 
