@@ -207,6 +207,8 @@ def _initial(
 
 
 def _axes(axes: Mapping[str, int] | None) -> tuple[Axis, ...]:
+    if axes is not None and not isinstance(axes, Mapping):
+        raise InvalidProgram(f"[axes] {axes!r} names no sizes. Give the size of every axis: axes={{'token': 3}}.")
     return tuple(Axis(name, size) for name, size in sorted((axes or {}).items()))
 
 
@@ -217,6 +219,6 @@ def valid_name(name: str) -> str:
 
 
 def valid_sigma(name: str, sigma: float) -> float:
-    if not 0 <= sigma < inf:
+    if not (isinstance(sigma, Real) and 0 <= sigma < inf):
         raise InvalidProgram(f"[sigma] sigma of {name} is {sigma}; a standard deviation is a number >= 0.")
     return float(sigma)

@@ -46,12 +46,15 @@ def builtin(name: str, *constants: float) -> Function:
     """The built-in function of that name.
 
     Raises:
-        InvalidProgram: there is none.
+        InvalidProgram: there is none, or it takes other constants.
     """
     if name not in TABLE:
         known = ", ".join(sorted(TABLE))
         raise InvalidProgram(f"[function] no nonlinearity is called {name!r}; built in are {known}. Your own: tp.nonlinearity(name, body).")
-    return Function(fn(name, *constants))
+    try:
+        return Function(fn(name, *constants))
+    except (ValueError, TypeError) as error:
+        raise InvalidProgram(f"[function] {error}. Call tp.{name} with such constants.") from error
 
 
 identity, relu, step, abs_, sign = (builtin(name) for name in ("identity", "relu", "step", "abs", "sign"))
