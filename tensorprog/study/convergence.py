@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,14 @@ class Study:
     curves: tuple[Curve, ...]
     key: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=StringIO(), width=100, color_system=None)
+        with console.capture() as printed:
+            console.print(self.table())
+        return printed.get().rstrip()
 
     def __getitem__(self, quantity: str) -> Curve:
         return next(c for c in self.curves if c.quantity == quantity)

@@ -91,8 +91,10 @@ def test_a_width_has_the_same_networks_in_every_study(study: Study) -> None:
 def test_a_study_can_be_shown_and_kept(study: Study, tmp_path) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
     console.print(study.table())
+    assert [line.strip() for line in str(study).splitlines()][-1].startswith("└")  # what print(study) shows is the table
     text = console.export_text()
     assert "slope" in text
+    assert all(line in str(study) for line in ("slope", *map(str, WIDTHS)))
     assert all(str(n) in text for n in WIDTHS)
     study.to_npz(tmp_path / "study.npz")
     with np.load(tmp_path / "study.npz") as kept:
