@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tensorprog.gaussian.law import CLOSEST
 from tensorprog.gaussian.problem import Strategy
 from tensorprog.interpret.initial import shares
-from tensorprog.interpret.limit.master import LEFT, RIGHT, Dots, Master, primed
+from tensorprog.interpret.limit.master import RIGHT, Dots, Master, primed
 from tensorprog.interpret.limit.mixture import quadratics
 from tensorprog.interpret.limit.numbers import Numbers
 from tensorprog.interpret.limit.plan import below
@@ -74,7 +74,7 @@ class _Contributions:
 
     def __init__(self, network: Network, b: Backprop, master: Master) -> None:
         self.network, self.b, self.master, self.s = network, b, master, master.scalars
-        self.left, self.right = master.env(LEFT), master.env(RIGHT)
+        master.env(RIGHT)
         self.copies = tuple(b.outputs.values())
 
     def trained(self, name: str) -> S:
@@ -106,7 +106,7 @@ class _Contributions:
     def _outer(self, use: tuple[str, str], other: tuple[str, str]) -> S:
         """sum over positions of E[l l'] E[r r']."""
         pairs = list(zip(use, other, strict=True))
-        return self._contract([self._pair(x, y) for x, y in pairs], reduce(or_, (self._places(x, y) for x, y in pairs)))
+        return self._contract([self.master.across(x, y) for x, y in pairs], reduce(or_, (self._places(x, y) for x, y in pairs)))
 
     def embedding(self, name: str, vectors: list[InitVector]) -> S:
         parts: list[S] = []
@@ -114,7 +114,7 @@ class _Contributions:
             for w in vectors:
                 if v.name not in self.b.adjoint or w.name not in self.b.adjoint:
                     continue
-                parts.append(self._contract([self._gradients(v.name, w.name), self._pair(v.name, w.name)], self._places(v.name, w.name)))
+                parts.append(self._contract([self._gradients(v.name, w.name), self.master.across(v.name, w.name)], self._places(v.name, w.name)))
         return self.s.product((self.s.total((1.0, s) for s in parts),), None, self._ratio(vectors[0].width))
 
     def vector(self, v: object) -> S:
@@ -138,10 +138,7 @@ class _Contributions:
         return self._contract([law, self._gradients(x, y)], self._places(x, y))
 
     def _gradients(self, x: str, y: str) -> S:
-        return self._pair(self.b.adjoint[x], self.b.adjoint[y])
-
-    def _pair(self, x: str, y: str) -> S:
-        return self.master.pair(self.left[x], self.right[y])
+        return self.master.across(self.b.adjoint[x], self.b.adjoint[y])
 
     def _places(self, x: str, y: str) -> dict[str, int]:
         """The sizes of the positions of a pair."""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 import tensorprog as tp
 from architectures import ZOO
@@ -355,3 +356,20 @@ def test_correlated_vectors_are_trained_with_their_covariance() -> None:
     np.testing.assert_allclose(parts["P"] + parts["Q"] + parts["U"], k.nngp, rtol=1e-12)
     sampled = tp.particle_kernels(network, X[:2], samples=1024, key=jax.random.key(0))
     np.testing.assert_allclose(sampled.by_parameter["Q"], parts["Q"], rtol=1e-2)  # 8 x 1024 particles
+
+
+def test_hard_thresholds_at_equal_points() -> None:
+    """z = h 1[|h| > 1/2]: E z^2, and half of it after a relu layer, in the NNGP and in the parts of W and of the readout alike."""
+
+    @tp.network
+    def hard(x: tp.Data) -> tp.Output:
+        h = tp.embedding("U", train=False) @ x
+        return tp.readout("v") @ tp.relu(tp.matrix("W") @ (h * tp.step(h - 0.5) + h * tp.step(-h - 0.5)))
+
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    sigma = np.sqrt((x**2).mean(1))
+    a = 0.5 / sigma
+    squares = 2 * sigma**2 * (a * np.exp(-(a**2) / 2) / np.sqrt(2 * np.pi) + ndtr(-a))  # E h^2 1[|h| > 1/2]
+    for k in (kernels(hard(), x), kernels(hard(), x, x.copy())):
+        for part in (k.nngp, k.by_parameter["W"], k.by_parameter["v"]):
+            np.testing.assert_allclose(np.diag(part), squares / 2, rtol=1e-12)

@@ -19,6 +19,7 @@ from tensorprog.interpret.limit.initial import covariance, linked
 from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.lift import Value, as_poly, lift
 from tensorprog.interpret.limit.outer import averaged
+from tensorprog.interpret.limit.ramps import has_threshold
 from tensorprog.interpret.limit.scalar import Index, S, Scalars, rename
 from tensorprog.interpret.limit.variable import Hat, LinTerm, Poly, Root, Term, Use, relabel, sizes_of, unread
 from tensorprog.language.expr import Expr
@@ -96,6 +97,18 @@ class Master:
         """E Z^x Z^y over the axes of x, and those of y primed."""
         a, b = as_poly(self.v, x), as_poly(self.v, y)
         return self.e.mean(self.v.multiply(a, self.v.rename(b, {name: primed(name) for name in b.axes})))
+
+    def across(self, x: str, y: str) -> S:
+        """E Z^x Z^y of the left and the right input, over the axes of x, and those of y primed.
+
+        Where `matched` and these are equal, what steps away from 0 make is found from one variable: of two that coincide, a delta of one would meet
+        the jump of the other.
+        """
+        left, own, right = self._envs[LEFT][x], self._envs[LEFT][y], self._envs[RIGHT][y]
+        cross = self.pair(left, right)
+        if not self._matched or not any(has_threshold(as_poly(self.v, z)) for z in (left, own)):
+            return cross
+        return self.scalars.matched(cross, self.pair(left, own))
 
     # [init]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tensorprog.errors import OutsideTheory
 from tensorprog.interpret.limit.interned import Variables
 from tensorprog.interpret.limit.scalar import Index, S
-from tensorprog.interpret.limit.variable import Atom, Lin, Term, Use
+from tensorprog.interpret.limit.variable import Atom, Closed, Lin, Poly, Term, Use
 from tensorprog.language.nonlin import fn
 
 
@@ -17,6 +19,26 @@ def ramp_power(use: Use) -> float | None:
 
 def is_delta(use: Use) -> bool:
     return isinstance(use.factor, Atom) and use.factor.fn.name == "ramp" and use.factor.fn.constants[0] == -1
+
+
+def has_threshold(x: Poly) -> bool:
+    """Whether a step away from 0 is a factor of a variable that has no delta."""
+    uses = list(_factors(x))
+    return any(map(_is_threshold, uses)) and not any(map(is_delta, uses))
+
+
+def _is_threshold(use: Use) -> bool:
+    a = use.factor
+    return ramp_power(use) == 0 and isinstance(a, Atom) and (a.shift != 0 or a.form.const is not None)
+
+
+def _factors(x: Poly) -> Iterator[Use]:
+    """The factors of all products, also in sums that are kept closed."""
+    for u in (u for term in x.terms for u in term.uses):
+        if isinstance(u.factor, Closed):
+            yield from _factors(u.factor.poly)
+        else:
+            yield u
 
 
 def merge_ramps(v: Variables, uses: tuple[Use, ...]) -> tuple[float, tuple[Use, ...]] | None:
