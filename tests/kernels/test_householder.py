@@ -14,7 +14,7 @@ def test_functions_of_a_matrix(n: int, columns: int, scale: float) -> None:
     """Two gains at once; with many right sides the eigenvectors are formed."""
     a = RNG.standard_normal((n, n))
     k, r = scale * (a + a.T), RNG.standard_normal((n, columns))
-    found = householder(k)
+    found = householder(k).serving(columns)
     values, vectors = np.linalg.eigh(k)
     np.testing.assert_allclose(found.values, values, atol=1e-13 * np.abs(values).max())
     np.testing.assert_allclose(found.from_modes(found.to_modes(r)), r, atol=1e-13)

@@ -110,7 +110,7 @@ def ensemble_flow(
 @jax.jit
 def _law(k: Array, cross: Array, nngp: Blocks, y: Array, found: Modes) -> Ensemble:
     """With means of shape (T, ., m) for y (N, m)."""
-    (q, q_cross, q_test), a = nngp, jnp.swapaxes(jnp.asarray(found.driven), 1, 2)  # A_t
+    (q, q_cross, q_test), a = nngp, jnp.asarray(found.driven)  # A_t
     stays = None if found.whole is None else jnp.eye(len(k), dtype=k.dtype) - found.whole  # R_t
     aq, rq, mixed = a @ q, None if stays is None else stays @ q, a @ q_cross.T
     test_cov = q_test - mixed - jnp.swapaxes(mixed, 1, 2) + aq @ jnp.swapaxes(a, 1, 2)

@@ -33,24 +33,26 @@ class Householder:
 
     def from_modes(self, u: Floats) -> Floats:
         """V u."""
-        return self._reflected(_product(self.tridiagonal, u), "N")
+        return self._reflected(_product(self.tridiagonal, u), "N", overwrite=True)
 
     def apply(self, gains: Floats, r: Floats) -> Floats:
         """V diag(g) V^T r for every row g of gains (T, N): (T, N, m)."""
-        whole = self._explicit() if gains.shape[0] * r.shape[1] > self.values.shape[0] else self
-        u = gains.T[:, :, None] * whole.to_modes(r)[:, None, :]
-        return np.moveaxis(whole.from_modes(u.reshape(len(u), -1)).reshape(u.shape), 1, 0)
+        u = gains[:, None, :] * self.to_modes(r).T  # (T, m, N), which LAPACK takes as the columns of (N, T m)
+        out = self.from_modes(u.reshape(-1, u.shape[2]).T)
+        return np.swapaxes(out.T.reshape(u.shape), 1, 2)
 
-    def _explicit(self) -> Householder:
-        """With the eigenvectors themselves, for many right sides."""
+    def serving(self, columns: int) -> Householder:
+        """For that many right sides and results together: with the eigenvectors themselves, where they then cost less than reflections."""
+        if 4 * columns < 3 * len(self.values):
+            return self
         return replace(self, tridiagonal=self._reflected(self.tridiagonal, "N"), reflections=None)
 
-    def _reflected(self, a: Floats, transpose: str) -> Floats:
+    def _reflected(self, a: Floats, transpose: str, *, overwrite: bool = False) -> Floats:
         """Q a ("N"), or Q^T a ("T")."""
         if self.reflections is None:
             return a
         (apply,) = get_lapack_funcs(("ormqr",), dtype=a.dtype)
-        out, _, info = apply("L", transpose, self.reflections, self.factors, a, (a.shape[1] + 65) * BLOCK)
+        out, _, info = apply("L", transpose, self.reflections, self.factors, a, (a.shape[1] + 65) * BLOCK, overwrite_c=overwrite)
         return _checked(out, info)
 
 

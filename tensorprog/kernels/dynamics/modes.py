@@ -26,7 +26,7 @@ class Modes(NamedTuple):
     moved: Array  # (T, N, m): K g(s) r, by its own eigenvalues, since a product with K would lose digits
     dual: Array  # (T, N, m): g(s) r
     again: Array  # (N, m): K r, as the eigenvectors have it
-    driven: Array | None = None  # (T, N, M): g(s) others
+    driven: Array | None = None  # (T, M, N): others^T g(s)
     whole: Array | None = None  # (T, N, N): K g(s)
 
 
@@ -37,12 +37,13 @@ def modes(k: Array, r: Array, clock: Array, ridge: Array, floor: Array, others: 
     """
     if traced((k, r, clock, ridge, floor, others)) or len(k) < FEW or next(iter(k.devices())).platform != "cpu":
         return _by_eigenvectors(whole, k, r, clock, ridge, floor, others)
-    found = householder(np.asarray(k))
+    found, times = householder(np.asarray(k)), len(clock)
     moved, dual = (np.asarray(g) for g in _gains(jnp.asarray(found.values), clock, ridge, floor))
+    columns = (2 * times + 2) * r.shape[1] + (times + 1) * ((0 if others is None else others.shape[1]) + len(k) * whole)
+    found = found.serving(columns)
     parts = found.apply(np.concatenate([moved, dual, found.values[None]]), np.asarray(r))
-    driven = None if others is None else found.apply(dual, np.asarray(others))
+    driven = None if others is None else np.swapaxes(found.apply(dual, np.asarray(others)), 1, 2)
     every = found.apply(moved, np.eye(len(k), dtype=k.dtype)) if whole else None
-    times = len(clock)
     arrays = found.values, dual.max(initial=0.0), parts[:times], parts[times:-1], parts[-1], driven, every
     return Modes(*jax.tree.map(jnp.asarray, arrays))
 
@@ -56,7 +57,7 @@ def _by_eigenvectors(whole: bool, k: Array, r: Array, clock: Array, ridge: Array
 
     values = jnp.linalg.eigh(k)[0]
     gain = _gains(values, clock, ridge, floor)[1].max(initial=0.0)
-    driven = None if others is None else at_all_times(_dual, others)
+    driven = None if others is None else jnp.swapaxes(at_all_times(_dual, others), 1, 2)
     every = at_all_times(_moved, jnp.eye(len(k), dtype=k.dtype)) if whole else None
     return Modes(values, gain, at_all_times(_moved, r), at_all_times(_dual, r), apply(_same, k, r), driven, every)
 
