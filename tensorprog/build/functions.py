@@ -76,8 +76,8 @@ def abrelu(left: float, right: float) -> Function:
     return builtin("abrelu", left, right)
 
 
-def ramp(power: float) -> Function:
-    """x -> 1[x > 0] x^power."""
+def ramp(power: int) -> Function:
+    """x -> 1[x > 0] x^power, for power = 0, 1, .."""
     return builtin("ramp", power)
 
 

@@ -73,7 +73,7 @@ def empirical_kernels(
         params: unit-variance tensors, from `sample` or trained.
         x1, x2: (N, *positions, d), or one such array an input; x2 None: x1.
         outputs: what to do with several outputs; see `EmpiricalKernels`.
-        scalars: values of initial scalars that the program leaves open.
+        scalars: values of initial scalars, in place of those in the program; needed for those without a value there.
         tile: compute tiles of so many points, which bounds memory; None: a size that fits.
         parts: False leaves out `by_parameter`, which takes as much memory a tensor as the whole.
 

@@ -72,7 +72,7 @@ def train(
         reduction: a batch's loss is the "sum" over its points, or their "mean".
         record: keep every so many steps, or just these steps in increasing order (0: before training).
         x_test: points to look at but not to train on.
-        scalars: values of initial scalars that the program leaves open.
+        scalars: values of initial scalars, in place of those in the program; needed for those without a value there.
         adam: Adam instead of gradient descent; a tensor's rate then multiplies its step, and there is no momentum beside Adam's own.
         snapshots: keep the tensors at the recorded times too.
 

@@ -109,7 +109,7 @@ def particles(
         replicates: independent repetitions, at least 2, from whose spread the standard error comes.
         key: a JAX random key.
         inputs: an array (*batch, *axes in sorted order, d) for every input of the program; batch dimensions are data points.
-        scalars: limits of the initial scalars that the program leaves open.
+        scalars: limits of initial scalars, in place of those in the program; needed for those without a value there.
         dots: how [matmul-dot] finds its expected derivatives: "stein" regresses on earlier hats, right for every function; "derivative"
             differentiates Z, and refuses functions that jump; "drop" leaves dots out (the gradient independence assumption).
         chunk: samples made at a time, a power of two; by default what takes one or two gigabytes.
