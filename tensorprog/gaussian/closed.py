@@ -34,7 +34,8 @@ def closed_form(terms: Terms, u: Law) -> Array | None:
 def rcond(terms: Terms, u: Law) -> Array | float:
     """`Estimate.rcond` of a closed form, the smallest of its products.
 
-    That of two steps; sin^2 theta of two deltas; 1 / sqrt(1 + 2 r^2 Var u) of erf(r u), and 1 / (1 + r^2 Var u) of what else varies on a scale 1 / r.
+    That of two steps; sin^2 theta of two deltas, and of a delta and a step away from 0; 1 / sqrt(1 + 2 r^2 Var u) of erf(r u), and
+    1 / (1 + r^2 Var u) of what else varies on a scale 1 / r.
     """
     found: list[Array] = []
     for factors in ([f for f in product if isinstance(f, Factor)] for c, product in terms if c):
@@ -46,9 +47,9 @@ def rcond(terms: Terms, u: Law) -> Array | float:
             i, j = f.coord, g.coord
             if degree(f) == degree(g) == 0:
                 found.append(ramp.rcond(u.cov(i, i), u.cov(j, j), u.cov(i, j)))
-            elif degree(f) == degree(g) and i != j:
+            elif i != j and (degree(f) == degree(g) or f.shift or g.shift):
                 _, rest = correlation(u.cov(i, i), u.cov(j, j), u.cov(i, j))
-                found.append(jnp.where(rest > 0, rest, 1.0))  # at rest = 0 the value is infinite
+                found.append(jnp.where(rest > 0, rest, float(degree(f) == degree(g))))  # at rest = 0 that of two deltas is infinite
     return lax.stop_gradient(reduce(jnp.minimum, found)) if found else 1.0
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.special import ndtr
 
 import tensorprog as tp
@@ -373,3 +374,27 @@ def test_hard_thresholds_at_equal_points() -> None:
     for k in (kernels(hard(), x), kernels(hard(), x, x.copy())):
         for part in (k.nngp, k.by_parameter["W"], k.by_parameter["v"]):
             np.testing.assert_allclose(np.diag(part), squares / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-6])
+def test_the_error_of_hard_thresholds_at_close_points(distance: float) -> None:
+    """A delta fixes the argument of the other copy's step to theta^2 of its rounding; E z z' against one integral over the left argument."""
+
+    @tp.network
+    def hard(x: tp.Data) -> tp.Output:
+        h = tp.embedding("U", train=False) @ x
+        return tp.readout("v") @ (h * tp.step(h - 0.5))
+
+    x, y = np.array([[1.0, 0.0]]), (1 + distance) * np.array([[np.cos(distance), np.sin(distance)]])
+    found = kernels(hard(), np.sqrt(2) * x, np.sqrt(2) * y)
+    mean, spread = (1 + distance) * np.cos(distance), (1 + distance) * np.sin(distance)
+
+    def conditional(h: float) -> float:
+        m = mean * h
+        t = (m - 0.5) / spread
+        return h * np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi) * (m * ndtr(t) + spread * np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi))
+
+    edge = 0.5 + 40 * distance
+    wanted = sum(quad(conditional, a, b, epsabs=1e-14, epsrel=1e-13, limit=400)[0] for a, b in ((0.5, edge), (edge, 12.0)))
+    assert abs(float(found.nngp[0, 0]) - wanted) <= float(found.error) + 1e-12
+    assert float(found.error) <= 1e-13 / distance**2
