@@ -97,7 +97,7 @@ class Following:
         title = f"{self.name}: networks beside kernel gradient descent when the kernel's loss has fallen to {self.level:.0%}"
         table = Table(title=title)
         for column in ("width", "gap over test points", "largest seed", "steps", "network's loss", "kernel's loss"):
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=column == "steps")
         for r, gap in zip(self.runs, self.gaps, strict=True):
             at = np.arange(len(r.stop)), np.array(r.stop)
             steps = f"{min(r.stop)}" if min(r.stop) == max(r.stop) else f"{min(r.stop)} .. {max(r.stop)}"
