@@ -59,18 +59,6 @@ def floats(dtype: Precision) -> DTypeLike:
             raise InvalidProgram(f"[dtype] limits are computed in float64 or float32, not {dtype}. Give one of the two.")
 
 
-def carried(f: Callable[P, T]) -> Callable[P, T]:
-    """f in the precision of this thread, whichever it is called in: that of JAX is a setting of each thread."""
-    wide = floats("float64") == jnp.float64
-
-    @wraps(f)
-    def there(*args: P.args, **kwargs: P.kwargs) -> T:
-        with jax.enable_x64(wide):
-            return f(*args, **kwargs)
-
-    return there
-
-
 def traced(*trees: object) -> bool:
     """Whether any array is abstract: then its numbers cannot be looked at."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))

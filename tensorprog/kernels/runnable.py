@@ -10,9 +10,10 @@ from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 import jax
+import jax.numpy as jnp
 from jax.stages import Wrapped
 
-from tensorprog.interpret.precision import carried, traced
+from tensorprog.interpret.precision import floats, traced
 from tensorprog.kernels.execution.compiling import known
 from tensorprog.kernels.execution.uncompiled import traced_once
 from tensorprog.kernels.symbolic import Symbolic, nodes
@@ -90,12 +91,13 @@ class Runnable(Generic[T]):
             return
         seen.begun = True
         with ThreadPoolExecutor(1) as beside:
-            done = beside.submit(carried(self._compile), *_like(args))
+            done = beside.submit(self._compile, floats("float64") == jnp.float64, *_like(args))
             yield
             done.result()
 
-    def _compile(self, *like: Any) -> None:
-        self._compiled.lower(*like).compile()
+    def _compile(self, x64: bool, *like: Any) -> None:
+        with jax.enable_x64(x64):  # a setting of each thread
+            self._compiled.lower(*like).compile()
 
 
 def runnable(found: Symbolic, f: Callable[..., T], *, quick: bool = False) -> Runnable[T]:

@@ -47,7 +47,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str, str, str]] = {
     "function with constants": (lambda: tp.ramp(1.5), "[function]", "an integer from -1 to 100, got 1.5", "Call tp.ramp"),
     "function without constants": (lambda: tp.nonlinearity("leaky_relu"), "[function]", "1 constants (slope), got 0", "Call tp.leaky_relu"),
     "axes without sizes": (lambda: vector(axes=("t",)), "[axes]", "('t',) names no sizes", "axes={'token': 3}"),
-    "sigma of several": (lambda: tp.matrix("W", [1.0, 2.0]), "[sigma]", "[1.0, 2.0]", "a number >= 0"),  # pyright: ignore[reportArgumentType]
+    "sigma of several": (lambda: tp.matrix("W", [1.0, 2.0]), "[sigma]", "[1.0, 2.0]", "a number >= 0"),
     "moment of a scalar": (lambda: tp.moment(tp.moment(vector())), "[moment]", "not of the scalar", "vector"),
     "softmax of a vector": (lambda: tp.softmax(vector(axes={"t": 2}), "t"), "[softmax]", "vector x of width n over t=2", "tp.moment(q * k)"),
     "power of a vector": (lambda: vector() ** vector("y"), "[power]", "exponent is a number", "not the vector"),
@@ -185,4 +185,4 @@ def test_the_face_knows_its_names() -> None:
     assert {"kernels", "network", *tp.LATER} <= set(dir(tp))
     assert callable(tp.kernels)
     with pytest.raises(AttributeError, match="no attribute 'kernles'"):
-        tp.kernles  # pyright: ignore[reportAttributeAccessIssue]
+        tp.kernles

@@ -208,7 +208,7 @@ def test_interrupted_studies_keep_the_widths_that_are_done(monkeypatch: pytest.M
     def sample(source: object, key: object, n: int, *rest: object) -> object:
         if n == 32:
             raise KeyboardInterrupt
-        return whole(source, key, n, *rest)  # pyright: ignore[reportArgumentType]
+        return whole(source, key, n, *rest)
 
     monkeypatch.setattr(convergence.finite, "sample", sample)
     assert main(["converge", "mlp", "--depth", "1", "--widths", "8:32", "--seeds", "2", "--points", "2", "-o", "errors.npz"]) == 130

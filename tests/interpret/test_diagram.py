@@ -82,7 +82,7 @@ def test_members_that_nothing_reads_are_not_written_out() -> None:
 
 @pytest.mark.parametrize(("style", "kinds"), [("strict", ("X", "G")), ("paper", ("G", "X"))])
 def test_styles_of_the_backward_pass(style: str, kinds: tuple[str, str]) -> None:
-    vertex = draw(perceptron(), backward=True, style=style).graph.vertex  # type: ignore[arg-type]
+    vertex = draw(perceptron(), backward=True, style=style).graph.vertex
     assert (vertex["dg1"].kind, vertex["dx2"].kind) == kinds
 
 
@@ -133,7 +133,7 @@ def test_bad_requests_are_refused_in_words(tmp_path: File) -> None:
         ("'strict' or 'paper'", {"style": "loose"}),
     ):
         with pytest.raises(InvalidProgram, match=message):
-            draw(mlp(), **options)  # type: ignore[arg-type]
+            draw(mlp(), **options)
 
 
 def test_paths_know_their_names() -> None:

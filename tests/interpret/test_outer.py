@@ -192,7 +192,7 @@ def test_reduction_fuses_what_an_average_reads_but_not_an_average() -> None:
 def test_mistakes_in_writing_it(wrong: object, message: str) -> None:
     @tp.program
     def p() -> tp.Value:
-        return wrong(tp.initial("u"), tp.matrix("W"))  # type: ignore[operator]
+        return wrong(tp.initial("u"), tp.matrix("W"))
 
     with pytest.raises(tp.InvalidProgram, match=message):
         p()

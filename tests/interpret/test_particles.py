@@ -294,7 +294,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, object], message: str) -
     )  # fmt: skip
     good = {"samples": 64, "replicates": 2, "inputs": {"xi": np.ones((2, 3))}, "scalars": {"c": 1.0}, "key": KEY}
     with pytest.raises(InvalidProgram, match=message):
-        particles(p, **(good | arguments))  # pyright: ignore[reportArgumentType]
+        particles(p, **(good | arguments))
 
 
 def test_jumps_are_refused_where_samples_cannot_see_them() -> None:

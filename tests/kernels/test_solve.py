@@ -79,7 +79,7 @@ def test_the_posterior_by_either(method: str, whole: np.ndarray) -> None:
     k = np.asarray(tp.kernels(NET, np.concatenate([X, Z])).nngp)
     blocks = Blocks.split(k, 40)
     exact = posterior(blocks, Y, noise=0.1)
-    found = posterior_at(blocks.train, blocks.cross, np.diag(blocks.test), Y, noise=0.1, method=method, rank=20)  # pyright: ignore[reportArgumentType]
+    found = posterior_at(blocks.train, blocks.cross, np.diag(blocks.test), Y, noise=0.1, method=method, rank=20)
     np.testing.assert_allclose(found.mean, exact.mean, rtol=1e-5)  # the tolerance of the iteration, 1e-8, times the condition number
     np.testing.assert_allclose(found.variance, np.diag(exact.cov), rtol=1e-5)
 

@@ -116,9 +116,9 @@ def test_awkward_arrays() -> None:
     with pytest.raises(tp.InvalidProgram, match="row 7"):
         t(bad)
     with pytest.raises(tp.InvalidProgram, match="nngp and ntk"):
-        tile(NETWORKS["homogeneous"], "posterior")  # type: ignore[arg-type]
+        tile(NETWORKS["homogeneous"], "posterior")
     with pytest.raises(tp.InvalidProgram, match="float64 or float32"):
-        tile(NETWORKS["homogeneous"], dtype="int8")  # type: ignore[arg-type]
+        tile(NETWORKS["homogeneous"], dtype="int8")
 
 
 def test_a_tile_travels_to_other_processes() -> None:

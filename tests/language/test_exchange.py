@@ -33,10 +33,10 @@ def test_it_is_plain_json_with_a_format_and_a_version() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    p = Program(axes=(Axis("a", int(np.int64(3))),), body=(Nonlin("x", Number(np.float32(0.5))),))  # pyright: ignore[reportArgumentType]
+    p = Program(axes=(Axis("a", int(np.int64(3))),), body=(Nonlin("x", Number(np.float32(0.5))),))
     assert from_json(to_json(p)) == p
     with pytest.raises(InvalidProgram, match="is no part of a program"):
-        to_json(Program(body=(Nonlin("x", Number(1j)),)))  # pyright: ignore[reportArgumentType]
+        to_json(Program(body=(Nonlin("x", Number(1j)),)))
 
 
 def test_a_users_function_is_looked_up_by_name() -> None:

@@ -153,7 +153,7 @@ def test_the_random_programs_hold_every_kind_of_line_and_node() -> None:
 def test_a_number_is_read_back_bit_by_bit() -> None:
     values = (math.pi, 1e-300, 5e-324, 1.7976931348623157e308, 1 / 3, 1e15, 123456789012345678.0, -0.1)
     p = Program(body=(Nonlin("x", Tensor(("a",), (len(values),), values)),))
-    (i,) = parse(show(p)).body  # pyright: ignore[reportAttributeAccessIssue]
+    (i,) = parse(show(p)).body
     assert i.psi.values == values
 
 

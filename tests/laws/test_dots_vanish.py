@@ -37,7 +37,7 @@ def _program(body: str) -> Program:
 
 def _moments(p: Program, dots: str) -> np.ndarray:
     """E Z^y Z^y for all products y by a matrix: what a dot would change."""
-    found = limit(p, dots=dots, jit=False)  # pyright: ignore[reportArgumentType]
+    found = limit(p, dots=dots, jit=False)
     return np.array([float(found.product(i.out, i.out)) for i in p.body if isinstance(i, MatMul)])
 
 

@@ -8,40 +8,34 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tensorprog.interpret.precision import carried
-
 T = TypeVar("T")
-R = TypeVar("R")
 
 
-def in_threads(one: Callable[[T], R], work: Iterable[T], *, cores: int | None = None) -> list[R]:
-    """What `one` makes of every piece of work, by as many threads as there are cores, of which this is one; an error ends all.
+def in_threads(one: Callable[[T], None], work: Iterable[T], *, cores: int | None = None) -> None:
+    """Every piece of work, by as many threads as there are cores, of which this is one; an error ends all.
 
     Args:
         cores: 1 is one piece after another; default those of the machine.
     """
-    todo = deque(enumerate(work))
-    found: dict[int, R] = {}
+    todo = deque(work)
 
-    @carried
     def some() -> None:
         try:
             while todo:
                 try:
-                    place, piece = todo.popleft()
+                    piece = todo.popleft()
                 except IndexError:  # another thread took the last one
                     return
-                found[place] = one(piece)
+                one(piece)
         finally:
             todo.clear()
 
     others = min(cores or os.cpu_count() or 1, len(todo)) - 1
     if others < 1:
         some()
-    else:
-        with ThreadPoolExecutor(others) as pool:
-            running = [pool.submit(some) for _ in range(others)]
-            some()
-            for thread in running:
-                thread.result()
-    return [found[place] for place in sorted(found)]
+        return
+    with ThreadPoolExecutor(others) as pool:
+        running = [pool.submit(some) for _ in range(others)]
+        some()
+        for thread in running:
+            thread.result()
